@@ -35,7 +35,8 @@ from .workers import Progress, Work
 logging.disable(logging.WARNING)  # Its import warns that clients of BigQuery are missing.
 try:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+    import grpc  # a dependency of Beam
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions, StandardOptions
     from apache_beam.runners.runner import PipelineState
 finally:
     logging.disable(logging.NOTSET)
@@ -47,6 +48,7 @@ _DEFAULTS = (
     "--allow_unsafe_triggers",
     "--direct_running_mode=multi_threading",  # With in_memory the work is in the thread that gets signals.
     "--default_sdk_harness_log_level=WARNING",
+    "--job_server_timeout=60",  # Beam's 300 seconds are long for an address that is wrong.
 )
 _PAUSE = 1.0  # seconds between two looks: for results, and whether to go on
 _SILENCE = 30.0  # seconds without a worker that has begun, after which a line says so
@@ -161,9 +163,18 @@ def _run_pipeline(place: Path, count: int, options: PipelineOptions) -> None:
         if not isinstance(error, Exception):
             raise
         *_, last = [line.strip() for line in (str(error) or repr(error)).splitlines() if line.strip()]
-        raise Refused(f"Beam failed: {last.rstrip('.')}. {_AGAIN}") from error
+        said = _no_answer(options) if isinstance(error, grpc.FutureTimeoutError) else last.rstrip(".")
+        raise Refused(f"Beam failed: {said}. {_AGAIN}") from error
     if state != PipelineState.DONE:
         raise Refused(f"Beam's run ended as {state}; its log says why. {_AGAIN}")
+
+
+def _no_answer(options: PipelineOptions) -> str:
+    known = options.view_as(PortableOptions)
+    return (
+        f"no job server answers at --job_endpoint={known.job_endpoint} within {known.job_server_timeout} seconds: "
+        "start it there, or correct the address in --beam_options; --job_server_timeout=SECONDS there waits longer"
+    )
 
 
 class _Died(BaseException):

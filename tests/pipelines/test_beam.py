@@ -202,6 +202,18 @@ def test_without_the_extra_a_line_says_what_installs_it(monkeypatch):
     assert (line, status) == ("apache_beam is missing: pip install 'tfrecog[beam]'", errors.Status.USER_ERROR)
 
 
+def test_a_job_server_that_does_not_answer_is_named_with_the_option(tmp_path):
+    with socket.socket() as silent:  # bound, and not listening: nobody else gets the port
+        silent.bind(("localhost", 0))
+        address = f"localhost:{silent.getsockname()[1]}"
+        options = f"--runner=PortableRunner --job_endpoint={address} --job_server_timeout=1"
+        with pytest.raises(Refused) as caught:
+            _engine(tmp_path / "out", options).run(Fails(ValueError()), [Part("one", ("a",))], lambda steps: None)
+    said = f"no job server answers at --job_endpoint={address} within 1 seconds: start it there, or correct"
+    assert said in str(caught.value) and "--job_server_timeout=SECONDS" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_empty_folder_for_the_dataset_keeps_its_permissions(tmp_path):
     """It may have been made for the users of the workers."""
     out = tmp_path / "out"
