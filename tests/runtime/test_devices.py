@@ -5,8 +5,10 @@ import tensorflow as tf
 
 import tfrecog
 from tests.export import random_runs
+from tests.runtime.test_cluster import clusters
 from tfrecog.cli.errors import UserError
 from tfrecog.runtime import devices, distribution
+from tfrecog.runtime.cluster import Workers
 
 
 @pytest.mark.parametrize("device", ["gpu:7", "tpu", "cpu:1", "GPU"])
@@ -27,3 +29,13 @@ def test_the_cpu_is_always_there_and_what_has_begun_stays(tmp_path):
     else:
         assert tfrecog.load(run, device="cpu").keras_model
         assert distribution.strategy().extended.worker_devices[0].endswith("CPU:0")
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("GPU", "NCCL"), ("CPU", None)])
+def test_nccl_is_asked_for_where_several_machines_have_gpus(kind, asked, monkeypatch):
+    """No cluster of GPUs is at hand: only what TensorFlow is asked for is seen."""
+    monkeypatch.setattr(Workers, "connect", lambda _, make: make())
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda resolver, options: (resolver, options))
+    resolver, options = distribution._of_workers(Workers(clusters(1, 2)[1]), 1, kind)  # type: ignore[misc]
+    assert (options and options.implementation.value) == asked
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
