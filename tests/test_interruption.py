@@ -10,7 +10,11 @@ import pytest
 import tensorflow as tf
 
 from tests.folders import REPOSITORY
+from tfrecog import train
 from tfrecog.cli import command, signals
+from tfrecog.training import loop
+
+RESUME = "python -m tfrecog.train --flagfile="
 
 
 class Slow(keras.layers.Layer):
@@ -36,6 +40,18 @@ def test_a_signal_inside_a_layer_stops_the_command(capsys, traced):
         command.end(main)
     assert ended.value.code == 128 + signal.SIGTERM
     assert "stopped; nothing is left half written" in capsys.readouterr().err
+
+
+def test_a_training_that_is_stopped_before_there_is_a_run_names_no_flagfile(tmp_path, monkeypatch, capsys):
+    def stop(_):
+        raise signals.Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "train", stop)
+    for line in ("stopped; nothing is left half written", f"stopped; to continue: {RESUME}{tmp_path}/experiment.flags"):
+        with pytest.raises(SystemExit):
+            command.end(lambda: train.main(train.Flags(workdir=str(tmp_path))))
+        assert line in capsys.readouterr().err
+        (tmp_path / "experiment.flags").touch()
 
 
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])

@@ -7,8 +7,9 @@ is 3 if the loss is not finite.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from tfrecog.cli import command, signals
+from tfrecog.cli import command, flagfiles, signals
 from tfrecog.config import Experiment, plain
 from tfrecog.runtime.devices import Device
 
@@ -27,7 +28,9 @@ def main(flags: Flags) -> None:
     try:
         loop.train(plain(flags))
     except signals.Stopped as stopped:
-        stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={flags.workdir}/experiment.flags"
+        begun = Path(flags.workdir, flagfiles.OF_RUN)
+        if begun.is_file():  # Several machines wait for each other before.
+            stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={begun}"
         raise
 
 

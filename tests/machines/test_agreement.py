@@ -90,6 +90,21 @@ def test_workers_that_see_another_folder_are_named(tmp_path, monkeypatch):
     assert not (tmp_path / "a").exists() and not list((tmp_path / "b").iterdir())
 
 
+@pytest.mark.parametrize("meetings", [0, 1])
+def test_a_signal_while_they_look_at_the_folder_leaves_nothing(meetings, tmp_path, monkeypatch):
+    chief, left = InThreads(clusters(1, 2)[0]), [Meeting(["token"], [], None)] * meetings
+
+    def meet(_):
+        if not left:
+            raise signals.Stopped(15)
+        return left.pop()
+
+    monkeypatch.setattr(chief, "meet", meet)
+    with pytest.raises(signals.Stopped):
+        peers.check_shared(chief, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def seen(worker, rows, came=None):
     """The rows of images that a worker gets, which has looked at these of a batch."""
     worker.came = lambda: came

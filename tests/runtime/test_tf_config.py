@@ -55,15 +55,15 @@ def test_one_machine_is_no_cluster(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("worker-0:2222", "is no JSON"),
+        ("worker-0:2222", "is not JSON"),
         ("[]", "has the form"),
         ('{"cluster": ["a:1", "b:2"]}', "has the form"),
         ({"worker": {"1": "b:2"}, "ps": []}, "leave enableDynamicWorker out"),
         ('{"sparseCluster": {"worker": {"1": "b:2"}}, "task": {"type": "worker", "index": 1}}', "enableDynamicWorker"),
-        ({"worker": "a:1"}, "no list of host:port"),
-        ({"worker": ["a", "b:2"]}, r'cluster.worker is \["a", "b:2"\], and no list of host:port'),
-        ({"worker": ["a:1", "b:99999"]}, "no list of host:port"),
-        ({"worker": []}, "no list of host:port"),
+        ({"worker": "a:1"}, "make it a list of host:port"),
+        ({"worker": ["a", "b:2"]}, r'cluster.worker is \["a", "b:2"\]; make it a list'),
+        ({"worker": ["a:1", "b:99999"]}, "make it a list of host:port"),
+        ({"worker": []}, "make it a list of host:port"),
         ({"worker": ["a:1", "a:1"]}, "a:1 is the address of two workers"),
         ({"chief": ["a:1", "b:2"]}, "one chief, and not 2"),
         ({**TWO, "ps": ["c:3"]}, "parameter servers"),
@@ -81,11 +81,11 @@ def test_what_cannot_be_is_named(text, message):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"type": "worker", "index": 2}, "it has worker 0, worker 1"),
-        ({"type": "chief", "index": 0}, "which the cluster has not"),
+        ({"type": "worker", "index": 2}, "make task one of worker 0, worker 1"),
+        ({"type": "chief", "index": 0}, "no worker of its cluster is "),
         ({"type": "evaluator", "index": 0}, "evaluate together"),
         ({"type": "ps", "index": 0}, "parameter servers"),
-        ({}, "which the cluster has not"),
+        ({}, "no worker of its cluster is "),
     ],
 )
 def test_a_task_that_is_not_of_the_cluster_is_named(task, message):

@@ -46,7 +46,7 @@ def read(text: str | None = None) -> Cluster | None:
     try:
         config = json.loads(text or "{}")
     except json.JSONDecodeError as error:
-        raise UserError(f"{VARIABLE} is no JSON ({error}): {text[:200]!r}; it has the form {FORM}") from error
+        raise UserError(f"{VARIABLE} is not JSON ({error}): {text[:200]!r}; it has the form {FORM}") from error
     cluster, task = (config.get("cluster", {}), config.get("task", {})) if isinstance(config, dict) else ((), ())
     if not isinstance(cluster, dict) or not isinstance(task, dict):
         raise UserError(f"{VARIABLE} has the form {FORM}, and not {text[:200]}")
@@ -61,7 +61,7 @@ def read(text: str | None = None) -> Cluster | None:
         return None
     if (place := (kind, task.get("index", 0))) not in tasks:
         there = ", ".join(f"{role} {number}" for role, number in tasks[:8])
-        raise UserError(f"{VARIABLE}: task is {json.dumps(task)}, which the cluster has not; it has {there}")
+        raise UserError(f"{VARIABLE}: no worker of its cluster is {json.dumps(task)}; make task one of {there}")
     return Cluster(tuple(tasks), tuple(addresses), tasks.index(place))
 
 
@@ -69,16 +69,16 @@ def _check(cluster: dict, kind: str | None) -> None:
     """UserError where a cluster, or a task of this kind, cannot be trained on."""
     for role in (*cluster, kind):
         if role in _REFUSED or role not in ("chief", "worker", None):
-            raise UserError(f"{VARIABLE} {_REFUSED.get(role, f'has the role {role!r}; there are chief and worker')}")
+            raise UserError(f"{VARIABLE} {_REFUSED.get(role, f'has the role {role!r}: make it worker or chief')}")
     for role, addresses in cluster.items():
         good = isinstance(addresses, list) and all(isinstance(one, str) and port_of(one) for one in addresses)
         if not good or not addresses:
-            raise UserError(f"{VARIABLE}: cluster.{role} is {json.dumps(addresses)[:200]}, and no list of host:port")
+            raise UserError(f"{VARIABLE}: cluster.{role} is {json.dumps(addresses)[:200]}; make it a list of host:port")
     if len(cluster.get("chief", [])) > 1:
         raise UserError(f"{VARIABLE}: a cluster has one chief, and not {len(cluster['chief'])}: the others are workers")
     addresses = [one for some in cluster.values() for one in some]
     if twice := [one for one in addresses if addresses.count(one) > 1]:
-        raise UserError(f"{VARIABLE}: {twice[0]} is the address of two workers")
+        raise UserError(f"{VARIABLE}: {twice[0]} is the address of two workers: give each its own")
 
 
 def port_of(address: str) -> int:

@@ -61,6 +61,7 @@ def check_shared(workers: Workers, workdir: str) -> None:
                 file.write(token)
         except OSError as error:
             raise UserError(f"--workdir={workdir}: {error}") from error
+    seen = [False]  # until all have looked
     try:
         token = workers.meet(token).values[0]
         seen = workers.meet(workers.is_chief or _sees(mark, token)).values
