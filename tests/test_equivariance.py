@@ -311,6 +311,16 @@ def test_curves_have_a_panel_a_kind_and_the_floor_dotted():
     np.testing.assert_array_equal(floor.get_xydata(), [[0.5, 1]])
 
 
+def test_legends_hide_no_curve_and_curves_in_one_place_are_told_apart():
+    figure = report.curves(rois.ramps(strides=[16])[1], "pixels")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert axes.get_legend().get_window_extent().y1 < axes.xaxis.label.get_window_extent().y0
+        drawn = [line for line in axes.lines if len(line.get_xdata())]
+        assert axes.get_ylim()[0] < min(line.get_ydata().min() for line in drawn), "a curve lies on the axis"
+        assert len({line.get_linestyle() for line in drawn}) == len(drawn) == 3
+
+
 def given(tmp_path, more, task):
     path = tmp_path / "given.flags"
     network = "--segmenter.backbone.norm=batch\n" if task == "segmentation" else ""

@@ -121,7 +121,8 @@ def curves(block: Sequence[Row], unit: str):
             y = np.maximum(y, 1e-7) if title == _LOGITS else y  # A logarithm has no place for 0.
             look = {"color": figures.COLOURS[number % len(figures.COLOURS)]}
             label = measure.removesuffix("_equivariance_error").removesuffix("_invariance_error").replace("_", " ")
-            style = "-" if number < len(figures.COLOURS) else "--"
+            # Of two curves in one place both are seen.
+            style = ("-", "--", "-.")[number % 3]
             axes.plot(x, y, **look, marker="o" if len(x) < 16 else "", markersize=3, linestyle=style, label=label)
             known = ~np.isnan(floor)
             axes.plot(x[known], floor[known], **look, linestyle=":", linewidth=1)
@@ -135,8 +136,9 @@ def curves(block: Sequence[Row], unit: str):
         elif title == _LOGITS:
             axes.set_yscale("log")
         elif min(row.value for row in rows) >= 0:
-            axes.set_ylim(bottom=0)
-        axes.legend(fontsize="x-small")
+            axes.set_ylim(bottom=-0.02 * axes.get_ylim()[1])  # A curve at 0 is not on the axis.
+        # Below, where no curve is.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="x-small")
     return drawn
 
 
