@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import sys
 import threading
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from PIL import Image
 
 import tfrecog
-from tests.export import random_runs
+from tests.export import random_runs, stand_in
 from tests.films import film
 from tfrecog import predict
-from tfrecog.cli import command
+from tfrecog.cli import command, flags
 from tfrecog.cli.errors import UserError
+from tfrecog.config import Experiment
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,25 @@ def test_an_exported_file_predicts_as_its_run_does(runs, here, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             run("photo.jpg", f"--model={file}", flag)
+
+
+def test_a_least_score_that_was_typed_is_not_taken_for_the_default(here, monkeypatch, capsys):
+    """The default yields to the least score that an exported file can have."""
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
+    exported = flags.change(Experiment(), ["--detector.output.min_score=0.7"])
+    file = stand_in.red_finder(here / "model.tflite", (96, 128), flags=flags.dumps(exported), min_score=0.7)
+    (here / "mine.flags").write_text("--min_score=0.5\n")
+
+    def typed(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tfrecog.predict", "photo.jpg", f"--model={file}", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command.run(predict.main, predict.Flags(), ("images",))
+        return ended.value.code, capsys.readouterr().err
+
+    assert typed()[0] == typed("--min_score=0.75")[0] == 0
+    for arguments in (["--min_score=0.5"], ["--min_score", "0.5"], ["--flagfile=mine.flags"], ["--min_score=0.2"]):
+        status, said = typed(*arguments)
+        assert status == 2 and "has no detections with a score below 0.7" in said
 
 
 def test_settings_on_the_command_line_stand_above_those_of_the_run(runs):

@@ -123,7 +123,9 @@ def _exported(flags: Flags) -> "Model | None":
         raise UserError(
             f"--{next(iter(changed))} is a setting of a run, and --model={flags.model} is not a run's folder"
         )
-    min_score = None if flags.min_score == Flags.min_score else flags.min_score
+    typed = settings.named(flags, command.arguments())
+    # A default yields to the score below which the file has no detections; what was typed does not.
+    min_score = flags.min_score if "min_score" in typed or flags.min_score != Flags.min_score else None
     return loading.find(flags.model, min_score, flags.checkpoint, None, flags.threads, flags.device)
 
 
