@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tfrecog.cli import spelling
 from tfrecog.cli.errors import UserError
 
 from . import client_protocols
@@ -102,7 +103,7 @@ async def serve(flags, name: str, listening: socket.socket, path: Path, metadata
         if remote:
             await remote.stop(0)
         raise
-    _say(_served(model, flags.host, listening.getsockname()[1], grpc_port))
+    _say(spelling.here(_served(model, flags.host, listening.getsockname()[1], grpc_port)))
     await stop.wait()
     server.should_exit = True
     await asyncio.gather(answering, *([remote.stop(flags.grace_s)] if remote else []))

@@ -39,6 +39,17 @@ class Browser(any_browser.Browser):
         drawn = f"$('canvas').getContext('2d').getImageData({x} * {factor}, {y} * {factor}, 1, 1)"
         return self.value(f"[...{drawn}.data].slice(0, 3)")
 
+    def filmed(self, places):
+        """RGB of the picture that was sent at [y, x] of it, for each."""
+        return self.value(
+            f"""(() => {{
+                const context = document.createElement("canvas").getContext("2d");
+                [context.canvas.width, context.canvas.height] = [shown.picture.width, shown.picture.height];
+                context.drawImage(shown.picture, 0, 0);
+                return {places}.map(([y, x]) => [...context.getImageData(x, y, 1, 1).data].slice(0, 3));
+            }})()"""
+        )
+
 
 def browser(*flags):
     """A context of such a tab, with a camera of its own."""

@@ -51,6 +51,26 @@ def test_the_page_draws_the_keypoints_that_predict_draws():
     assert not re.search(r"innerHTML|https?://(?!127)", page)
 
 
+def the_camera_is_drawn_and_stops(tab):
+    """On the page of `Halves`; what the camera films is in one colour but for its middle and corners."""
+    tab.value(
+        """(() => {
+            const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+            window.opened = [];
+            devices.getUserMedia = async (...how) => { opened.push(await open(...how)); return opened.at(-1); };
+        })()"""
+    )
+    asked = tab.value("turns")
+    tab.value("$('camera').click(); $('camera').click()")  # The second click comes before there is a camera.
+    servers.until(lambda: tab.value(f"turns > {asked} + 2"), seconds=30)
+    tab.value("$('camera').click()")
+    assert tab.value("opened.map(one => one.getTracks()[0].readyState)") == ["ended"]
+    assert tab.value("stream") is None and tab.value("shown.answer.image_size") == [480, 640]
+    assert sorted(tab.rows()) == ["blue\t50.0 %", "red\t50.0 %"]
+    (left, right), drawn = tab.filmed([[240, 40], [240, 600]]), [tab.pixel(240, 40), tab.pixel(240, 600)]
+    assert left == right and drawn[0] != drawn[1] and left not in drawn
+
+
 @pytest.mark.skipif(browsers.CHROMIUM is None, reason="Chromium is not installed")
 def test_a_person_sees_what_the_model_sees(tmp_path):
     served_folders.write(
@@ -118,5 +138,7 @@ def test_a_person_sees_what_the_model_sees(tmp_path):
             tab.drop(served_folders.encoded(scene))
             assert sorted(tab.rows()) == ["blue\t50.0 %", "red\t50.0 %"]
             assert tab.pixel(2, 2) == tab.pixel(98, 59) != tab.pixel(2, 60)
+
+            the_camera_is_drawn_and_stops(tab)
 
         servers.beside(tmp_path / "halves", segmenter)
