@@ -23,7 +23,7 @@ class Flags:
     """Flags of the client."""
 
     images: Images = ""
-    url: Annotated[str, "Address of the server's REST.", Urls()] = "http://127.0.0.1:8080"
+    url: Annotated[str, "Address of the server's REST; without a scheme, as in localhost:8080, of http.", Urls()] = "http://127.0.0.1:8080"
     name: Annotated[str, "Name of the model. Empty: the only one that the server has."] = ""
     protocol: Annotated[
         Literal["v1", "v2", "grpc"],
@@ -53,7 +53,7 @@ def main(flags: Flags) -> int:
     if flags.out:
         image_files.picture_paths(paths, out)
         files.check(out, f"--out={flags.out}")
-    url = flags.url.rstrip("/")
+    url = (flags.url if "://" in flags.url else f"http://{flags.url}").rstrip("/")
     model = client_protocols.model_metadata(url, flags.name, flags.timeout_s)
     predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)
     with client_protocols.understood(url):
