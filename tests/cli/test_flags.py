@@ -50,6 +50,9 @@ def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
         flags.change(Experiment(), ["--model=run"])
     with pytest.raises(flags.Error, match=r"'run' is not a flag: .*, and a run is named by --flagfile=run"):
         flags.change(Experiment(), ["run"], ["data.records"])
+    for recipe in ("smoke/faster_rcnn", "configs/smoke/faster_rcnn.flags"):
+        with pytest.raises(flags.Error, match=r"a recipe is named by --flagfile=configs/smoke/faster_rcnn\.flags"):
+            flags.change(Experiment(), [recipe])
     with pytest.raises(UserError, match=r"--data\.records is missing: .* A run brings it: --flagfile=RUN "):
         command.parse(RunFlags(), [], ["data.records"])
 

@@ -73,6 +73,8 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
         example = next((f", as in --{name}={words[0]}" for name in required if not given[name]), "")
         if (Path(words[0]) / flagfiles.OF_RUN).is_file():
             example = f", and a run is named by --flagfile={words[0]}"
+        if (recipe := words[0].removeprefix("configs/").removesuffix(".flags")) in flagfiles.recipes():
+            example = f", and a recipe is named by --flagfile=configs/{recipe}.flags"
         raise Error(f"{words[0]!r} is not a flag: flags are written --name=value{example}")
     return replace(config, given)
 
