@@ -13,9 +13,16 @@ from tfrecog.data.info import Category
 from ..build.problems import Problem, Refused
 from . import wordnet
 
+_KEYED = (".yaml", ".yml", ".json", ".xml")
+
 
 def names_of(path: str | Path) -> list[str]:
-    """Class names of a text file, one a line; Refused names lines that are empty or have the same name."""
+    """Class names of a text file, one a line; Refused names lines that are empty or have the same name.
+
+    A file of keys and values is no list: its first lines would be classes, and the numbers of all others would shift.
+    """
+    if Path(path).suffix.lower() in _KEYED:
+        raise Refused(f"{path} is no list of names; write its classes to a text file, one name a line")
     text = files.read_text(path, "a text file with one class name a line")
     lines = [line.strip() for line in text.rstrip().split("\n")]
     first: dict[str, int] = {}

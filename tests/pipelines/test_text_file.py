@@ -43,3 +43,10 @@ def test_what_cannot_be_read_is_named_with_its_flag_and_what_to_give(tmp_path, c
         (tmp_path / "list").write_bytes(content)
     with pytest.raises(UserError, match=rf"^--list={tmp_path}/list cannot be read \(.*\); give a list of names$"):
         files.read_text(str(tmp_path / "list"), "a list of names", "--list=")
+
+
+@pytest.mark.parametrize("read", [image_classes.names_of, lambda path: pixel_classes.of_file(path, ())])
+def test_a_file_of_keys_is_no_list_of_classes(tmp_path, read):
+    (tmp_path / "data.yaml").write_text("names:\n  0: ox\n  1: cow\n")
+    with pytest.raises(UserError, match=r"data\.yaml is no list of names; write its classes to a text file"):
+        read(tmp_path / "data.yaml")
