@@ -207,6 +207,11 @@ def test_a_picture_of_curves_has_room_for_many_classes_and_for_those_without_det
     assert len(drawn) == 12 and drawn[0].get_title() == "$class 0: AP 50.0 %, 2 objects"
     recall, envelope = drawn[0].lines[0].get_data()
     np.testing.assert_allclose([recall, envelope], [[0, 0.5, 0.5], [1, 0, 0]])
+    for one in (figure, precision_recall.picture([some], ["a class"])):
+        one.draw_without_rendering()
+        place = one.legends[0].get_window_extent()
+        assert place.y1 <= min(ax.get_tightbbox().y0 for ax in one.axes if ax.axison), "the legend hides a panel"
+        assert min(place.x0, place.y0) >= 0 and place.x1 <= one.bbox.x1, "it is cut off"
 
 
 def test_a_training_shows_vocs_number(tmp_path, capsys):

@@ -51,7 +51,9 @@ def picture(rankings: Sequence[Ranking], names: Sequence[str]):
         ax.set(xticks=np.arange(6) / 5, yticks=np.arange(6) / 5)
         title = f"{name}: AP {100 * ranking.average_precision():.1f} %, {ranking.objects:,} objects"
         ax.set_title(title, fontsize=9, parse_math=False)
-    axes[0].legend(loc="lower left", fontsize=7)
+    # Below all panels, where no curve is.
+    curves = axes[0].get_legend_handles_labels()
+    figure.legend(*curves, loc="outside lower center", ncols=min(len(rankings), 2), fontsize=7)
     for ax in axes[len(rankings) :]:
         ax.set_axis_off()
     return figure
