@@ -23,7 +23,7 @@ class Flags:
     """Flags of the client."""
 
     images: Images = ""
-    url: Annotated[str, "Address of the server's REST; without a scheme, as in localhost:8080, of http.", Urls()] = "http://127.0.0.1:8080"
+    url: Annotated[str, "Address of the server's REST; http:// may be left out.", Urls()] = "http://127.0.0.1:8080"
     name: Annotated[str, "Name of the model. Empty: the only one that the server has."] = ""
     protocol: Annotated[
         Literal["v1", "v2", "grpc"],
