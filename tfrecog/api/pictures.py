@@ -1,6 +1,7 @@
 """What a person calls a picture, as pixels: a file, an address, bytes, an array, or an image of Pillow."""
 
 import contextlib
+import glob
 import http.client
 import mimetypes
 import urllib.error
@@ -53,6 +54,8 @@ def load(picture: Any, reading: Reading) -> tuple[np.ndarray, str]:
     """
     if isinstance(picture, str | Path) and not is_address(picture):
         path = Path(picture).expanduser()
+        if path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
+            raise UserError(f"{path} is not one picture: give folders and patterns to `stream`, and files to `predict`")
         return _explained(str(path), lambda: image_files.load(path, reading)), str(path)
     if is_address(picture):
         return _explained(picture, lambda: reading.decode(fetch(picture))), picture
