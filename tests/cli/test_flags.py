@@ -41,6 +41,14 @@ def test_a_flag_sets_the_leaf_of_its_path():
     assert read("--rate.drops=").rate.drops == ()
 
 
+def test_a_persons_own_folder_is_meant_where_the_shell_leaves_its_sign(tmp_path, monkeypatch):
+    """Bash reads ~ in `--name ~/runs`, and leaves it in `--name=~/runs`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.flags").write_text("--steps=7\n--name=~/runs\n")
+    assert read("--name=~/runs").name == read("--flagfile=~/mine.flags").name == f"{tmp_path}/runs"
+    assert read("--name=a~/b").name == "a~/b" and read("--name=~b").name == "~b"
+
+
 def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/experiment.flags").write_text("--steps=7\n")

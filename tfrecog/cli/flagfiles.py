@@ -1,6 +1,7 @@
 """Flagfiles: a flag a line, and --flagfile=PARENT for the flags of another file."""
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -69,9 +70,10 @@ def _find(name: str, including: tuple[Path, ...]) -> Path:
 
     The folder of a run stands for its experiment.flags.
     """
+    own = os.path.expanduser(name)
     folders = [*(parent for path in including[-1:] for parent in path.parents), Path.cwd(), HOME]
     for folder in folders:
-        for path in (folder / name, folder / name / OF_RUN):
+        for path in (folder / own, folder / own / OF_RUN):
             if path.is_file():
                 return path.resolve()
     wanted = f", which {including[-1]} includes" if including else ""

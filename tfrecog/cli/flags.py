@@ -16,6 +16,7 @@ experiment = flags.change(Experiment(), ["--optim.learning_rate=0.1"])
 import dataclasses
 import difflib
 import functools
+import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -207,7 +208,7 @@ def _parser(kind: Any) -> tuple[absl_flags.ArgumentParser, absl_flags.ArgumentSe
     scalars = {
         int: _NumberParser(absl_flags.IntegerParser(), "a whole number"),
         float: _NumberParser(absl_flags.FloatParser(), "a number"),
-        str: absl_flags.ArgumentParser(),
+        str: _TextParser(),
     }
     if kind in scalars:
         return scalars[kind], absl_flags.ArgumentSerializer()
@@ -232,6 +233,14 @@ class _NumberParser(absl_flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return self.number.flag_type()
+
+
+class _TextParser(absl_flags.ArgumentParser):
+    """Reads a text; one that begins with ~/ is of a person's own folder, as shells leave it in --out=~/runs."""
+
+    def parse(self, argument: str) -> str:
+        text = super().parse(argument)
+        return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text
 
 
 class _TupleParser(absl_flags.ArgumentParser):
