@@ -19,7 +19,7 @@ class Flags(of_run.CanvasFlags):
 
 def export(flags: Flags) -> Path:
     """Exports and reports; returns the file."""
-    of_run.check_new(flags, out=Path(flags.out))
+    of_run.check_new(flags, ".onnx", out=Path(flags.out))
     from .litert import sizes
     from .onnx_files import convert
 

@@ -44,7 +44,7 @@ def export(flags: Flags) -> Path:
     out, report_path = Path(flags.out), Path(flags.report or f"{flags.out}.json")
     if out.resolve() == report_path.resolve():
         raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
-    of_run.check_new(flags, out=out, report=report_path)
+    of_run.check_new(flags, ".tflite", out=out, report=report_path)
     from .litert import calibration_images, convert, metadata, quantize, sizes
     from .litert import report as lite_report
 

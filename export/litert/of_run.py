@@ -29,14 +29,19 @@ class CanvasFlags(RunFlags):
     ] = "auto"
 
 
-def check_new(flags: CanvasFlags, **paths: Path) -> None:
-    """UserError or OSError if a file cannot be written; `paths` by the names of their flags."""
+def check_new(flags: CanvasFlags, ending: str, **paths: Path) -> None:
+    """UserError or OSError if a file cannot be written; `paths` by the names of their flags.
+
+    That of `out` needs its `ending`, by which whatever reads it knows what it is.
+    """
     for flag, path in paths.items():
         if path.is_dir():
             raise UserError(f"--{flag}={path} is a folder; name a file, as in --{flag}={path / 'model'}")
         if path.exists() and not flags.overwrite:
             raise UserError(f"--{flag}={path} exists: choose another file, or give --overwrite")
         files.check(path.parent, f"--{flag}={path}")
+    if paths["out"].suffix.lower() != ending:
+        raise UserError(f"--out={paths['out']} does not end in {ending}; give --out={paths['out']}{ending}")
 
 
 def converted(flags: CanvasFlags, given: dict) -> tuple[bytes, dict]:

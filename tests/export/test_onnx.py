@@ -94,6 +94,7 @@ def test_another_runtime_has_the_same_scores(digits):
 @pytest.mark.parametrize(("options", "message"), [
     ({}, "exists: choose another file, or give --overwrite"),
     ({"out": "{folder}", "overwrite": True}, "is a folder; name a file"),
+    ({"out": "{folder}/a.tflite"}, r"does not end in \.onnx; give --out=.*/a\.tflite\.onnx$"),
     ({"out": "{folder}/a.onnx", "size": "32x32"}, "the fully connected layers of lenet_modern fix it"),
 ])  # fmt: skip
 def test_what_cannot_be_exported_is_refused_with_what_to_do(digits, options, message):
