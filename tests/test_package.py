@@ -116,7 +116,8 @@ def test_commands_are_called_as_they_can_be_where_they_are_installed(installed):
     assert wrong.returncode == 2 and "write it: `tfrecog any` for images" in wrong.stderr
     raised = installed("-c", "from tfrecog.cli.errors import UserError; raise UserError('see python -m export.onnx')")
     assert raised.stderr.endswith("UserError: see tfrecog onnx\n")
-    assert "python -m" not in told + wrong.stderr
+    assert "python -m" not in told + wrong.stderr and "pipelines" not in wrong.stderr
+    assert re.fullmatch(r"tfrecog \d+\.\d+\.\d+\n", installed("-m", "tfrecog", "--version").stdout)
 
 
 def test_an_installed_recipe_is_found_from_any_folder_and_a_copied_one_finds_its_parents(installed):

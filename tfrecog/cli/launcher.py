@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import tfrecog
 from tfrecog.cli import command, help, signals, spelling
 from tfrecog.cli.errors import Status, UserError
 
@@ -26,6 +27,8 @@ def run(packages: Sequence[str]) -> NoReturn:
     name, *rest = sys.argv[1:] or [""]
     if not name or help.asked([name]) is not None:
         command.show(lambda: _listing(packages))
+    if name == "--version":
+        command.show(lambda: f"tfrecog {tfrecog.version()}")
     folders = {package.rpartition(".")[2]: package for package in packages[1:]}
     if name in folders:  # `tfrecog export tflite` as well as `tfrecog tflite`
         sys.argv[1:] = rest

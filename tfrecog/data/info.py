@@ -138,7 +138,7 @@ def load(folder):
     if not urls.is_file(path):
         raise FileNotFoundError(
             f"{path} is missing; commands that build records write it: `python -m pipelines.any` for images and "
-            "annotations, `pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all of them. "
+            "annotations, `python -m pipelines.adopt` for TFRecords made elsewhere; `python -m pipelines` lists all. "
             "From Python, tfrecog.write_records does."
         )
     info = json_values.load(path, DatasetInfo, "correct it, or build the records again")
