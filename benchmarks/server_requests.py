@@ -119,7 +119,7 @@ def _slow_to_decode():
 
 def bad_messages(picture):
     """Messages of gRPC that a server has to refuse: empty, cut off, too large, with contents of other types, …"""
-    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from export.messages import inference_pb2 as pb
 
     files = {"name": "image_bytes", "datatype": "BYTES", "shape": [1]}
     pixel = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3]}

@@ -30,6 +30,11 @@ class Flags:
         "v1: TensorFlow Serving's REST. v2: KServe's, with tensors as bytes. grpc: KServe's.",
     ] = "v1"
     grpc_port: Annotated[int, "Port of the server's gRPC, on the host of --url.", Range(1, 65535)] = 8081
+    tls_ca: Annotated[
+        str, "Certificates in PEM by which a server at https:// is known. Empty: those of the system."
+    ] = ""
+    tls_cert: Annotated[str, "Certificate of this client, in PEM, for a server that asks for one."] = ""
+    tls_key: Annotated[str, "Its key, in PEM. Empty: it is in --tls_cert."] = ""
     out: Results = ""
     min_score: Annotated[
         float, "Detections have a higher score than this; the server's own limit may be higher.", Fraction()
@@ -54,8 +59,9 @@ def main(flags: Flags) -> int:
         image_files.picture_paths(paths, out)
         files.check(out, f"--out={flags.out}")
     url = (flags.url if "://" in flags.url else f"http://{flags.url}").rstrip("/")
-    model = client_protocols.model_metadata(url, flags.name, flags.timeout_s)
-    predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s)
+    tls = client_protocols.ClientTls(flags.tls_ca, flags.tls_cert, flags.tls_key)
+    model = client_protocols.model_metadata(url, flags.name, flags.timeout_s, tls)
+    predict = client_protocols.predictor(flags.protocol, url, flags.grpc_port, model["name"], flags.timeout_s, tls)
     with client_protocols.understood(url):
         info = results.info_of(model["parameters"])
         form = forms.FORMS[model["parameters"]["task"]]

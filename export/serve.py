@@ -1,4 +1,4 @@
-"""Serves a folder of export.saved_model over REST and gRPC, with kserve.
+"""Serves a folder of export.saved_model over REST and gRPC.
 
 python -m export.serve --model=DIR --port=8080
 """
@@ -6,6 +6,7 @@ python -m export.serve --model=DIR --port=8080
 import asyncio
 import dataclasses
 import ipaddress
+import os
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -49,6 +50,11 @@ class Flags:
         "Addresses or networks of proxies, with commas: X-Forwarded-For tells their clients apart, whose slow uploads "
         "are counted. Empty: none.",
     ] = ""
+    tls_cert: Annotated[str, "Certificate of the server, in PEM: both ports speak TLS alone. Empty: no TLS."] = ""
+    tls_key: Annotated[str, "Key of --tls_cert, in PEM, without a password."] = ""
+    tls_client_ca: Annotated[
+        str, "Certificates in PEM of an authority: only clients with a certificate of it are let in. Empty: all."
+    ] = ""
     threads: Annotated[int, "Threads that decode pictures. 0: one for each core.", NonNegative("threads")] = 0
     grace_s: Annotated[float, "How long requests may take to finish after SIGTERM.", Positive("seconds")] = 30.0
 
@@ -56,6 +62,10 @@ class Flags:
         """Settings that are possible, but not beside the others → why."""
         if self.port and self.port == self.grpc_port:
             yield "grpc_port", "is the port of REST as well (--port); each needs its own"
+        if bool(self.tls_cert) != bool(self.tls_key):
+            yield "tls_key" if self.tls_cert else "tls_cert", "is empty; TLS needs both --tls_cert and --tls_key"
+        if self.tls_client_ca and not self.tls_cert:
+            yield "tls_client_ca", "needs TLS: --tls_cert and --tls_key"
         for network in filter(None, self.trusted_proxies.split(",")):
             try:
                 ipaddress.ip_network(network.strip())
@@ -65,19 +75,22 @@ class Flags:
 
 def main(flags: Flags) -> None:
     """Serves until a signal comes."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else it logs each client whose TLS fails.
     from .artifact import metadata
     from .served_graph import versions
     from .server import run
+    from .server.tls import Tls
 
     if not flags.host:  # It would mean every network.
         raise UserError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
     name, path = run.name_of(flags.name, flags.model), versions.latest(flags.model)
     described = metadata.load(path)
-    import kserve  # noqa: F401  # or it is missing, before anything is opened
-
+    encrypted = Tls(flags.tls_cert, flags.tls_key, flags.tls_client_ca) if flags.tls_cert else None
+    if encrypted:
+        encrypted.context()
     listening = run.bound(flags.host, flags.port, "port")
     print(f"Loading {path} ...", flush=True)
-    asyncio.run(run.serve(flags, name, listening, path, described))
+    asyncio.run(run.serve(flags, name, listening, path, described, encrypted))
 
 
 if __name__ == "__main__":

@@ -27,21 +27,26 @@ class Batcher:
     batch before it, so under load batches fill up by themselves. Pictures nobody waits for any more are left out.
     """
 
-    def __init__(self, run: Callable, *, max_batch: int, max_wait: float, max_waiting: int, max_pixels: float):
+    def __init__(
+        self, run: Callable, statistics: metrics.Statistics, *, max_batch: int, max_wait: float, max_waiting: int,
+        max_pixels: float,
+    ):  # fmt: skip
         """
         Args:
             run: images uint8 [B, H, W, 3] → arrays by name, whose first dimension is B.
+            statistics: are told how long pictures waited, and the model took.
             max_batch: pictures in a batch.
             max_wait: seconds that a picture waits for others of its size.
             max_waiting: pictures that wait at a time; more are refused.
             max_pixels: of a batch together; a larger picture goes alone.
         """
-        self._run, self._max_batch, self._max_wait = run, max_batch, max_wait
+        self._run, self._statistics = run, statistics
+        self._max_batch, self._max_wait = max_batch, max_wait
         self._max_waiting, self._max_pixels = max_waiting, max_pixels
         self._all: list[_Waiting] = []  # who came first stands first
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        metrics.WAITING.set_function(lambda: len(self._waiting()))
+        statistics.waiting(lambda: len(self._waiting()))
 
     async def see(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """The model's outputs for a picture uint8 [H, W, 3], without the dimension B."""
@@ -56,7 +61,10 @@ class Batcher:
         try:
             while True:
                 try:
-                    await self._show(await self._next())
+                    batch = await self._next()
+                    for one in batch:
+                        self._statistics.took("queue", time.monotonic() - one.since)
+                    await self._show(batch)
                 except Exception as error:  # Ours; who waits is told, and the others after them are served.
                     for one in self._waiting():
                         one.outputs.set_exception(error)
@@ -88,10 +96,10 @@ class Batcher:
                 await asyncio.wait_for(self._changed.wait(), patience)
 
     async def _show(self, batch: list[_Waiting]) -> None:
-        metrics.BATCH.observe(len(batch))
+        begun = time.monotonic()
         try:
-            with metrics.MODEL_SECONDS.time():
-                outputs = await self.in_thread(lambda: self._run(np.stack([one.picture for one in batch])))
+            outputs = await self.in_thread(lambda: self._run(np.stack([one.picture for one in batch])))
+            self._statistics.batch(len(batch), time.monotonic() - begun)
         except Exception as error:
             for one in batch:
                 if len(batch) > 1:  # What one of them makes fail, or all together, need not fail the others.

@@ -67,8 +67,9 @@ class Connection(H11Protocol):
         self.conn = _Events(h11.SERVER, max_incomplete_event_size=2**16)
         self.heard = self.loop.time()
         self.app_state = self.app_state | {ABORT: transport.abort}
-        transport.set_write_buffer_limits(0)  # Writing pauses until all that was written is read.
         super().connection_made(transport)
+        # Writing pauses until all that was written is read. Of TLS a limit of 0 would pause it for ever.
+        transport.set_write_buffer_limits(high=1, low=0)
         idle = [one for one in self.connections if one.conn.their_state is h11.IDLE]
         if len(idle) > IDLE:
             min(idle, key=lambda one: one.heard).transport.abort()

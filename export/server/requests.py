@@ -62,7 +62,8 @@ class InferenceRequest:
     pictures: list[pictures.Picture]
     columns: bool = False  # V1: a tensor for each output, instead of a row for each picture
     id: str = ""
-    outputs: list[tuple[str, bool]] | None = None  # V2: names of the tensors, and whether as bytes; None: all
+    # V2: names of the tensors, whether as bytes, and the best classes that are told instead (0: none); None: all
+    outputs: list[tuple[str, bool, int]] | None = None
     binary: bool = False  # V2: all tensors as bytes
 
 
@@ -177,16 +178,25 @@ def _images(shape: list[int], data: list | None, raw: memoryview, bounds: Bounds
     return pixels.reshape(shape)
 
 
-def _outputs(content: Any, binary: bool) -> list[tuple[str, bool]] | None:
+def _outputs(content: Any, binary: bool) -> list[tuple[str, bool, int]] | None:
     """Names of outputs, each once: every one is an answer to be kept in memory."""
     wanted = {}
     for i, one in enumerate(typed(list | None, content, "outputs", "") or ()):
         name = typed(str, typed(dict, one, f"outputs[{i}]", "").get("name"), f"outputs[{i}].name", "")
         if name in wanted:
             raise Refused(f"outputs[{i}] is {shown(name)} again; name each output once")
-        own = _parameter(one, f"outputs[{i}].", "binary_data")
-        wanted[name] = binary if own is None else bool(own)
-    return list(wanted.items()) or None
+        own, best = (_parameter(one, f"outputs[{i}].", key) for key in ("binary_data", "classification"))
+        if best is not None and (type(best) is not int or best < 1):
+            raise Refused(f"outputs[{i}]: classification is {shown(best)}; expected a number of classes from 1 on")
+        wanted[name] = binary if own is None else bool(own), best or 0
+    return [(name, *how) for name, how in wanted.items()] or None
+
+
+def only_ready(body: bytes) -> bool:
+    """Whether a request for the index of models wants only those that are ready; an empty body wants all."""
+    return (
+        bool(typed(bool | None, _json(body, 'expected {"ready": true}').get("ready"), "ready", "")) if body else False
+    )
 
 
 def _json(body: bytes, expected: str) -> dict[str, Any]:

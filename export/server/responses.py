@@ -8,25 +8,25 @@ import orjson
 
 from tfrecog.inference.result_files import Detections
 
-from ..artifact import results
+from ..artifact import metadata, results
 from ..artifact.metadata import DETECTIONS
 from . import tensor_bytes
 from .errors import Refused, shown
 from .requests import Bounds, InferenceRequest
 
 
-def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: dict[str, Any]) -> dict[str, Any]:
+def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], described: dict[str, Any]) -> dict[str, Any]:
     """Arrays of one picture by name, in its pixels; of a detector what `tfrecog.predict` writes, with COCO's masks.
 
     Args:
         outputs: of the picture, as the SavedModel gives them.
         size: height and width of the picture.
-        metadata: of the model.
+        described: the metadata of the model.
     """
     result: dict[str, Any] = {"image_size": np.array(size, np.int32)}
     if "detection_classes" not in outputs:
         return result | outputs
-    found = Detections.of(results.detections(outputs, size, metadata), size)
+    found = Detections.of(results.detections(outputs, size, described), size)
     names = outputs["detection_class_names"][outputs["detection_classes"] > 0]
     result |= {"num_detections": np.array(len(names), np.int32), "detection_class_names": names}
     return result | {name: getattr(found, own) for name, own in DETECTIONS.items() if name in outputs}
@@ -45,23 +45,21 @@ def _plain(value):
     raise TypeError(type(value).__name__)
 
 
-def of_v1(request: InferenceRequest, results: list[dict[str, Any]], bounds: Bounds) -> bytes:
+def of_v1(model, request: InferenceRequest, results: list[dict[str, Any]]) -> bytes:
     """The body of a response of V1: a row for each picture, or a tensor for each output."""
-    return dumps({"outputs": tensors(results, bounds)} if request.columns else {"predictions": results})
+    return dumps({"outputs": tensors(results, model.workers.bounds)} if request.columns else {"predictions": results})
 
 
-def of_v2(
-    model, request: InferenceRequest, results: list[dict[str, Any]], bounds: Bounds
-) -> tuple[dict[str, Any], list[bytes]]:
+def of_v2(model, request: InferenceRequest, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[bytes]]:
     """The fields of a response of V2, and the bytes of the outputs that a request wants so.
 
     Refused if it wants one that is not there.
     """
-    arrays, outputs, raw = tensors(results, bounds), [], []
-    for name, binary in request.outputs or [(name, request.binary) for name in arrays]:
+    arrays, outputs, raw = tensors(results, model.workers.bounds), [], []
+    for name, binary, best in request.outputs or [(name, request.binary, 0) for name in arrays]:
         if name not in arrays:
             raise Refused(f"there is no output {shown(name)}; this model has {', '.join(arrays)}")
-        array = arrays[name]
+        array = _best(name, arrays[name], best, metadata.names(model.metadata)) if best else arrays[name]
         outputs.append({"name": name, "datatype": tensor_bytes.datatype(array.dtype), "shape": list(array.shape)})
         if binary:
             raw.append(tensor_bytes.of_array(array))
@@ -69,6 +67,15 @@ def of_v2(
         else:
             outputs[-1]["data"] = array.ravel()
     return {"model_name": model.name, "model_version": model.version, "id": request.id, "outputs": outputs}, raw
+
+
+def _best(name: str, scores: np.ndarray, count: int, names: list[str]) -> np.ndarray:
+    """Triton's classification: "score:index:name" of the best classes of each picture, from scores [B, K]."""
+    if name != "scores" or scores.ndim != 2:
+        raise Refused(f"the classes of {name!r} cannot be told (classification); those of 'scores' of a classifier can")
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    rows = [[f"{row[i]:f}:{i}:{names[i]}".encode() for i in order] for row, order in zip(scores, best, strict=True)]
+    return np.array(rows, object).reshape(best.shape)
 
 
 def tensors(answers: list[dict[str, Any]], bounds: Bounds) -> dict[str, np.ndarray]:

@@ -1,53 +1,53 @@
-"""REST: TensorFlow Serving's V1 and KServe's V2, with requests read and refused in our words.
-
-kserve's own server listens to the whole network, reads bodies of any size, decodes them on the event loop, turns
-tensors into lists, lets anybody unload the model, and logs a trace for each bad request. So the endpoints are here.
-"""
+"""REST: TensorFlow Serving's V1 and KServe's V2, with requests read and refused in our words."""
 
 import base64
 import hashlib
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import prometheus_client
 
-import tfrecog
-
 from . import requests, responses
 from .errors import Refused, shown
 from .http_connection import Response
-from .model import ServedModel
+from .protocols import openapi, v1, v2
+from .registry import Registry
 
-SERVER = {"name": "tfrecog", "version": tfrecog.version(), "extensions": ["binary_tensor_data"]}
+VERSION_HEADER = "tfrecog-model-version"  # of a response: the version of the model that gave the answer
 _ADDRESSES = (
     "Predictions: POST /v1/models/NAME:predict or /v2/models/NAME/infer; models: GET /v1/models; state: GET "
     "/v2/health/ready, /metrics"
 )
 _MODEL = r"/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?"
+_LABELLED = r"/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
 
 
-async def _predict(model: ServedModel, headers: dict[str, str], body: bytes) -> Response:
+async def _predict(registry: Registry, headers: dict[str, str], body: bytes, **asked: str) -> Response:
     """V1: {"instances": [...]} → {"predictions": [...]}, {"inputs": ...} → {"outputs": {...}}."""
-    content_type = headers.get("content-type", "").lower()
-    return Response(await model.answer(len(body), requests.of_v1, body, content_type, responses.of_v1))
+    registry.find(**asked)  # Refused before the body is read
+    request = await registry.workers.parsed(requests.of_v1, body, headers.get("content-type", "").lower())
+    model = registry.find(**asked)  # perhaps a newer version, meanwhile
+    return Response(await model.answer(request, responses.of_v1), headers={VERSION_HEADER: model.version})
 
 
-async def _infer(model: ServedModel, headers: dict[str, str], body: bytes) -> Response:
+async def _infer(registry: Registry, headers: dict[str, str], body: bytes, **asked: str) -> Response:
     """V2: {"inputs": [...]} → {"outputs": [...]}, as JSON or as bytes behind it."""
-    length, respond = headers.get(requests.BINARY_HEADER), partial(responses.of_v2, model)
-    named, raw = await model.answer(len(body), requests.of_v2, body, length, respond)
-    head = await model.in_pool(responses.dumps, named)
-    binary = {requests.BINARY_HEADER: str(len(head)), "content-type": "application/octet-stream"}
-    return Response(b"".join([head, *raw]), headers=binary if raw else {})
+    registry.find(**asked)
+    request = await registry.workers.parsed(requests.of_v2, body, headers.get(requests.BINARY_HEADER))
+    model = registry.find(**asked)
+    named, raw = await model.answer(request, responses.of_v2)
+    head = await registry.workers.run(responses.dumps, named)
+    told = {VERSION_HEADER: model.version}
+    if raw:
+        told |= {requests.BINARY_HEADER: str(len(head)), "content-type": "application/octet-stream"}
+    return Response(b"".join([head, *raw]), headers=told)
 
 
-def _status(model: ServedModel) -> dict[str, Any]:
-    """V1: the version of the model and its state."""
-    state = {"version": model.version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    return {"name": model.name, "ready": True, "model_version_status": [state]}
+async def _index(registry: Registry, headers: dict[str, str], body: bytes) -> Response:
+    """V2: the versions of all models."""
+    return Response(responses.dumps(v2.index(registry, requests.only_ready(body))))
 
 
 def _page() -> Response:
@@ -62,21 +62,29 @@ def _page() -> Response:
     return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
 
 
-_POST = {rf"/v1{_MODEL}:predict": _predict, rf"/v2{_MODEL}/infer": _infer}
-_GET: dict[str, Callable[[ServedModel], dict[str, Any]]] = {
-    "/": lambda model: {"status": "alive"},
-    "/v2": lambda model: SERVER,
-    "/v2/health/live": lambda model: {"live": True},
-    "/v2/health/ready": lambda model: {"ready": not model.check(model.name)},
-    "/v[12]/models": lambda model: {"models": [model.name]},
-    rf"/v1{_MODEL}": _status,
-    rf"/v1{_MODEL}/metadata": ServedModel.described,
-    rf"/v2{_MODEL}": ServedModel.described,
-    rf"/v2{_MODEL}/ready": lambda model: {"name": model.name, "ready": True},
+_POST = {
+    rf"/v1{_LABELLED}:predict": _predict,
+    rf"/v2{_MODEL}/infer": _infer,
+    "/v2/repository/index": _index,
+}
+_GET: dict[str, Callable[..., Any]] = {
+    "/": lambda registry: {"status": "alive"},
+    "/openapi.json": openapi.description,
+    "/v2": lambda registry: v2.SERVER,
+    "/v2/health/live": lambda registry: {"live": True},
+    "/v2/health/ready": v2.server_ready,
+    "/v[12]/models": lambda registry: {"models": [*registry.models]},
+    "/v2/models/stats": v2.statistics,
+    rf"/v1{_LABELLED}": v1.status,
+    rf"/v1{_LABELLED}/metadata": v1.metadata,
+    rf"/v2{_MODEL}": v2.metadata,
+    rf"/v2{_MODEL}/ready": v2.model_ready,
+    rf"/v2{_MODEL}/config": v2.config,
+    rf"/v2{_MODEL}/stats": v2.statistics,
 }
 
 
-async def answer(model: ServedModel, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
+async def answer(registry: Registry, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
     """The answer to a request; Refused if there is no such address, or no such model."""
     method = "GET" if method == "HEAD" else method  # whose response has no body
     if (method, path) == ("GET", "/metrics"):
@@ -93,15 +101,13 @@ async def answer(model: ServedModel, method: str, path: str, headers: dict[str, 
         raise Refused(
             sentence, 405 if allowed else 404, "no such address", headers={"allow": allowed} if allowed else {}
         )
-    handle, model_named = found
-    if model_named:
-        model.check(**model_named)
+    handle, asked = found
     if method == "POST":
-        return await handle(model, headers, body)
-    return Response(responses.dumps(handle(model)))
+        return await handle(registry, headers, body, **asked)
+    return Response(responses.dumps(handle(registry, **asked)))
 
 
 def _match(table: dict[str, Callable], path: str) -> tuple[Callable, dict[str, str]] | None:
-    """What answers at a path, and the name and version of the model in it."""
+    """What answers at a path, and the name, version and label of the model in it."""
     matches = ((re.fullmatch(pattern, path), handle) for pattern, handle in table.items())
-    return next(((handle, match.groupdict()) for match, handle in matches if match), None)
+    return next(((handle, match.groupdict("")) for match, handle in matches if match), None)

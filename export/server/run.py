@@ -14,10 +14,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
 from tfrecog.cli import spelling
 from tfrecog.cli.errors import UserError
 
-from . import client_protocols
+from . import client_protocols, grpc_api, http_connection, rest_api
+from .limits import Limits
+from .model import ServedModel
+from .registry import Model, Registry, Version
+from .tls import Tls
+from .workers import Workers
 
 _say = functools.partial(print, flush=True)
 
@@ -55,79 +62,96 @@ def _taken(host, port, flag, reason):
     )
 
 
-async def serve(flags, name: str, listening: socket.socket, path: Path, metadata: dict[str, Any]) -> None:
+async def serve(
+    flags, name: str, listening: socket.socket, path: Path, metadata: dict[str, Any], tls: Tls | None = None
+) -> None:
     """Serves the version of a model in a folder under a name until a signal comes.
 
     Raises:
         UserError: the model cannot be loaded, or the port of gRPC is taken.
     """
-    import uvicorn
+    _prepare()
+    workers, stop = Workers(flags), asyncio.Event()
+    served = ServedModel(name, path, metadata, workers)
+    version = Version(served.version, "LOADING", served=served)
+    registry = Registry([Model(name, {version.number: version})], workers)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, registry, stop, number)
+    limits = Limits(max_bytes=int(flags.max_request_mb * 2**20), max_requests=flags.max_in_flight)
+    server = _rest(flags, registry, limits, tls)
+    remote, grpc_port = await _remote(flags, registry, limits, tls)
+    answering = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        await served.warm_up()
+    except BaseException:
+        if remote:
+            await remote.stop(0)
+        raise
+    version.state = "AVAILABLE"
+    _say(spelling.here(_served(served, flags.host, listening.getsockname()[1], grpc_port, tls)))
+    await stop.wait()
+    server.should_exit = True
+    await asyncio.gather(answering, *([remote.stop(flags.grace_s)] if remote else []))
+    served.close()
+    workers.close()
+    _say("stopped; what was begun is answered")
 
-    from . import grpc_api, http_connection, rest_api
-    from .limits import Limits
-    from .model import ServedModel
 
-    # Warnings and errors, a line each.
+def _prepare() -> None:
+    """Warnings and errors are a line each, and as many files may be open as the system allows."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for logger in ("kserve", "kserve.trace", "uvicorn", "httpx"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # It warns of each bad request, of which there are many.
     with contextlib.suppress(ValueError, OSError):  # macOS has a hard limit that it refuses.
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # of open files: a connection is one
-    model, stop = ServedModel(name, path, metadata, flags), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, model, stop, number)
-    limits = Limits(max_bytes=int(flags.max_request_mb * 2**20), max_requests=flags.max_in_flight)
-    app = http_connection.Application(functools.partial(rest_api.answer, model), limits)
+
+
+def _rest(flags, registry: Registry, limits: Limits, tls: Tls | None):
+    """uvicorn's server of REST."""
+    app = http_connection.Application(functools.partial(rest_api.answer, registry), limits)
     config = uvicorn.Config(
         app, http=http_connection.Connection, log_config=None, access_log=False, lifespan="off", ws="none",
         timeout_keep_alive=65, server_header=False,
         timeout_graceful_shutdown=max(1, round(flags.grace_s)), proxy_headers=bool(flags.trusted_proxies),
         forwarded_allow_ips=flags.trusted_proxies,
     )  # fmt: skip
-    server, remote, grpc_port = uvicorn.Server(config), None, -1
+    config.load()
+    config.ssl = tls.context() if tls else None
+    server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # They are ours.
-    if flags.grpc_port >= 0:
-        remote = grpc_api.server(model, limits)
-        try:
-            grpc_port = remote.add_insecure_port(f"{client_protocols.bracketed(flags.host)}:{flags.grpc_port}")
-        except RuntimeError as error:  # Of the reason gRPC says nothing.
-            raise _taken(flags.host, flags.grpc_port, "grpc_port", "in use, or not allowed") from error
-        await remote.start()
-    work = asyncio.create_task(model.batcher.work())
-    answering = asyncio.create_task(server.serve(sockets=[listening]))
+    return server
+
+
+async def _remote(flags, registry: Registry, limits: Limits, tls: Tls | None):
+    """The server of gRPC and its port, started; None and -1 if there is to be none."""
+    if flags.grpc_port < 0:
+        return None, -1
+    remote, address = grpc_api.server(registry, limits), f"{client_protocols.bracketed(flags.host)}:{flags.grpc_port}"
     try:
-        await model.warm_up()
-    except BaseException:
-        if remote:
-            await remote.stop(0)
-        raise
-    _say(spelling.here(_served(model, flags.host, listening.getsockname()[1], grpc_port)))
-    await stop.wait()
-    server.should_exit = True
-    await asyncio.gather(answering, *([remote.stop(flags.grace_s)] if remote else []))
-    work.cancel()
-    model.pool.shutdown(wait=False, cancel_futures=True)
-    _say("stopped; what was begun is answered")
+        port = remote.add_secure_port(address, tls.credentials()) if tls else remote.add_insecure_port(address)
+    except RuntimeError as error:  # Of the reason gRPC says nothing.
+        raise _taken(flags.host, flags.grpc_port, "grpc_port", "in use, or not allowed") from error
+    await remote.start()
+    return remote, port
 
 
-def _stop(model, stop: asyncio.Event, number: int) -> None:
+def _stop(registry: Registry, stop: asyncio.Event, number: int) -> None:
     """What a signal does: the first lets the server end what it has begun, the second ends the program at once."""
-    if not model.ready:  # Nothing has begun, and a thread that loads the model cannot be stopped.
-        _say("stopped before the model was ready")
-        os._exit(0)
     if stop.is_set():
         _say("stopped at once")
         os._exit(128 + number)
+    if not registry.ready():  # Nothing has begun, and a thread that loads the model cannot be stopped.
+        _say("stopped before the model was ready")
+        os._exit(0)
     _say("stopping when the requests in work are answered (once more: at once) ...")
+    registry.stopping = True
     stop.set()
 
 
-def _served(model, host: str, port: int, grpc_port: int) -> str:
+def _served(model: ServedModel, host: str, port: int, grpc_port: int, tls: Tls | None) -> str:
     """What the server prints when it is ready."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else client_protocols.bracketed(host)
-    address, about = f"http://{shown}:{port}", model.metadata
+    address, about = f"{'https' if tls else 'http'}://{shown}:{port}", model.metadata
     predict, remote = f"{address}/v1/models/{model.name}:predict", f"\n  gRPC     {shown}:{grpc_port}"
     return f"""\
 Serving {model.path} ({about["task"]}, {len(about["classes"])} classes, step {about.get("step", "?")}) as {model.name!r}

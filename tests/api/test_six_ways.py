@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite files, is not installed")
 pytest.importorskip("tf2onnx", reason="tf2onnx, which makes ONNX files of TFLite files, is not installed")
-pytest.importorskip("kserve", reason="kserve, which serves models, is not installed")
+pytest.importorskip("uvicorn", reason="uvicorn, which serves models, is not installed")
 
 import tfrecog
 from export.artifact import results as outputs_of

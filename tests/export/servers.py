@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from export import serve
 from export.artifact import metadata
+from export.messages import inference_pb2 as pb
 from export.served_graph import versions
 from export.server import run
+from export.server.tls import Tls
 from tests import processes
 from tests.folders import REPOSITORY
 from tests.processes import until
@@ -31,7 +31,7 @@ class Address:
     def __init__(self, name: str, text: str):
         """Reads the ports in what the server printed."""
         self.name = name
-        self.port = int(re.search(r"http://127.0.0.1:(\d+)", text)[1])
+        self.port = int(re.search(r"https?://127.0.0.1:(\d+)", text)[1])
         self.grpc_port = int(re.search(r"gRPC +127.0.0.1:(\d+)", text)[1])
         self.url, self.grpc = f"http://127.0.0.1:{self.port}", f"127.0.0.1:{self.grpc_port}"
 
@@ -56,7 +56,11 @@ class Address:
     def grpc_infer(self):
         """A context with gRPC's ModelInfer of the server."""
         with grpc.insecure_channel(self.grpc) as channel:
-            yield GRPCInferenceServiceStub(channel).ModelInfer
+            yield channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer",
+                pb.ModelInferRequest.SerializeToString,
+                pb.ModelInferResponse.FromString,
+            )
 
     def request(self, pixels, datatype="UINT8"):
         """A request of gRPC for a picture."""
@@ -64,9 +68,10 @@ class Address:
         return pb.ModelInferRequest(model_name=self.name, inputs=[tensor], raw_input_contents=[pixels.tobytes()])
 
     def number(self, name):
-        """A number of /metrics; 0 where it is not there yet."""
-        found = re.search(rf"^{re.escape(name)} (\S+)$", self.ask("GET", "/metrics")[2].decode(), re.M)
-        return float(found[1]) if found else 0.0
+        """A number of /metrics, the sum over all labels where none are named; 0 where it is not there yet."""
+        labels = "" if "{" in name else r"(?:\{.*\})?"
+        found = re.findall(rf"^{re.escape(name)}{labels} (\S+)$", self.ask("GET", "/metrics")[2].decode(), re.M)
+        return sum(map(float, found))
 
     def listens(self):
         """Whether anything may connect to it."""
@@ -141,7 +146,8 @@ def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
         given = serve.Flags(model=str(folder), grpc_port=0, **flags_)
         path = versions.latest(given.model)
         listening = run.bound(given.host, 0, "port")
-        server = asyncio.create_task(run.serve(given, folder.name, listening, path, metadata.load(path)))
+        tls = Tls(given.tls_cert, given.tls_key, given.tls_client_ca) if given.tls_cert else None
+        server = asyncio.create_task(run.serve(given, folder.name, listening, path, metadata.load(path), tls))
         while "Try it" not in printed.getvalue():
             if server.done():
                 server.result()

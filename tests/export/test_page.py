@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+pytest.importorskip("uvicorn", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 import tensorflow as tf
 

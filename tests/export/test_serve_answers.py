@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+pytest.importorskip("uvicorn", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from export import saved_model, serve
 from export.server import requests, responses
 from export.server.errors import Refused
 from export.server.model import ServedModel
+from export.server.registry import Model, Registry, Version
+from export.server.workers import Workers
 from tests.export import commands, random_runs, servers
 from tests.matrices import representatives
 from tfrecog import predict
@@ -169,18 +171,24 @@ def test_it_lives_before_it_is_ready(tmp_path):
 
     from export.server import http_connection, limits, rest_api
 
-    model, most = ServedModel("model", tmp_path, {}, serve.Flags()), limits.Limits(max_bytes=1, max_requests=1)
-    app = http_connection.Application(functools.partial(rest_api.answer, model), most)
+    version = Version("1", "LOADING")
+    registry = Registry([Model("model", {"1": version})], Workers(serve.Flags()))
+    app = http_connection.Application(
+        functools.partial(rest_api.answer, registry), limits.Limits(max_bytes=1, max_requests=1)
+    )
 
     async def ask(*paths):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             return [await client.get(path) for path in paths]
 
-    live, ready, state = asyncio.run(ask("/v2/health/live", "/v2/health/ready", "/v1/models/model"))
+    live, ready, state, told = asyncio.run(
+        ask("/v2/health/live", "/v2/health/ready", "/v2/models/model/ready", "/v1/models/model")
+    )
     assert live.status_code == 200
     for answer in (ready, state):
         assert answer.status_code == 503 and answer.headers["retry-after"] == "2"
         assert answer.json() == {"error": "the model 'model' is being loaded; ask again in a few seconds"}
-    model.ready = True
+    assert told.json()["model_version_status"][0]["state"] == "LOADING"
+    version.state, version.served = "AVAILABLE", ServedModel("model", tmp_path, {}, registry.workers)
     (ready,) = asyncio.run(ask("/v2/health/ready"))
     assert ready.status_code == 200 and ready.json() == {"ready": True}

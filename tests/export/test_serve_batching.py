@@ -11,6 +11,7 @@ pytest.importorskip("prometheus_client", reason="the server's extra is not insta
 from prometheus_client import REGISTRY
 
 from export.server.batching import Batcher, Budget
+from export.server.metrics import Statistics
 
 
 class Model:
@@ -35,7 +36,7 @@ def seen(model, pictures, *, waits=0.05, cancel=(), **options):
 
     async def ask():
         options_ = {"max_batch": 4, "max_wait": waits, "max_waiting": 99, "max_pixels": 1e6} | options
-        batcher = Batcher(model, **options_)
+        batcher = Batcher(model, Statistics("", ""), **options_)
         asked = [asyncio.create_task(batcher.see(one)) for one in pictures]
         await asyncio.sleep(0)
         for i in cancel:
@@ -65,7 +66,7 @@ def test_the_model_does_one_thing_at_a_time():
         at_once.pop()
 
     async def ask():
-        batcher = Batcher(Model(), max_batch=4, max_wait=0, max_waiting=9, max_pixels=1e6)
+        batcher = Batcher(Model(), Statistics("", ""), max_batch=4, max_wait=0, max_waiting=9, max_pixels=1e6)
         await asyncio.gather(*(batcher.in_thread(work) for _ in range(5)))
 
     asyncio.run(ask())
@@ -93,14 +94,14 @@ def test_what_nobody_awaits_is_not_computed():
 
 def test_who_has_left_takes_no_place_among_those_that_may_wait():
     async def story():
-        batcher = Batcher(Model(), max_batch=4, max_wait=0, max_waiting=2, max_pixels=1e6)
+        batcher = Batcher(Model(), Statistics("", ""), max_batch=4, max_wait=0, max_waiting=2, max_pixels=1e6)
         gone = [asyncio.create_task(batcher.see(picture(i))) for i in range(2)]
         await asyncio.sleep(0)
         for one in gone:
             one.cancel()
         later = asyncio.create_task(batcher.see(picture(5)))
         await asyncio.sleep(0)
-        assert REGISTRY.get_sample_value("tfrecog_waiting_pictures") == 1
+        assert REGISTRY.get_sample_value("tfrecog_waiting_pictures", {"model": "", "version": ""}) == 1
         work = asyncio.create_task(batcher.work())
         answer = await later
         work.cancel()
@@ -121,7 +122,7 @@ def test_after_an_error_of_the_batcher_itself_the_others_are_served():
     assert isinstance(first, ZeroDivisionError) and isinstance(second, ZeroDivisionError), "who waits is told"
 
     async def later():
-        batcher = Batcher(Model(), max_batch=1, max_wait=0.01, max_waiting=9, max_pixels=1e6)
+        batcher = Batcher(Model(), Statistics("", ""), max_batch=1, max_wait=0.01, max_waiting=9, max_pixels=1e6)
         work = asyncio.create_task(batcher.work())
         with pytest.raises(ZeroDivisionError):
             await batcher.see(empty)

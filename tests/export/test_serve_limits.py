@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+pytest.importorskip("uvicorn", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 from prometheus_client import REGISTRY
 

@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 
-pytest.importorskip("kserve", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
+pytest.importorskip("uvicorn", reason="the server's extra is not installed: pip install 'tfrecog[serving]'")
 
 import grpc
 

@@ -128,7 +128,7 @@ def http_request(folder, rng):
 
 def message(folder, rng):
     """A ModelInferRequest of gRPC: a picture as pixels or as a file, in the fields for contents or raw."""
-    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+    from export.messages import inference_pb2 as pb
 
     pixels = np.zeros([1, 2, 2, 3], np.uint8)
     made = pb.ModelInferRequest(model_name="m", id="7")

@@ -43,7 +43,7 @@ def run(
     _arguments[:] = sys.argv[1:]
     arguments, section = sys.argv[1:], help.asked(sys.argv[1:])
     if section is None:
-        del sys.argv[1:]  # kserve reads the command line on import, and our flags are none of its own.
+        del sys.argv[1:]  # Some libraries read the command line on import, and our flags are none of theirs.
         quiet_tensorflow.install("loading TensorFlow ...")
         urls.prefer_small_reads()
         if trains:

@@ -39,12 +39,15 @@ _EXTRAS = {
     "ai_edge_quantizer": "tflite",
     "apache_beam": "beam",
     "cv2": "proposals",
-    "kserve": "serving",
+    "grpc": "serving",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "orjson": "serving",
+    "prometheus_client": "serving",
     "scipy": "sbd",
     "sklearn": "svm",
     "tf2onnx": "onnx",
+    "uvicorn": "serving",
 }
 # Of what comes with the library, the modules that a TFLite or ONNX file does without.
 _DEPENDENCIES = (

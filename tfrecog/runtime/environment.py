@@ -16,7 +16,7 @@ from tfrecog.runtime import cores, onednn
 _PACKAGES = (
     "tensorflow", "keras", "numpy", "pillow", "h5py", "protobuf", "absl-py", "pycocotools", "faster-coco-eval",
     "safetensors", "tensorflow-datasets", "tensorboard", "matplotlib", "opencv-contrib-python-headless", "scikit-learn",
-    "scipy", "kserve", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "tf2onnx",
+    "scipy", "uvicorn", "grpcio", "ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "tf2onnx",
 )  # fmt: skip
 # Variables by which the libraries are set; others that begin with TF_ are of Terraform, and may be secret.
 _VARIABLES = re.compile(
