@@ -38,7 +38,7 @@ _KEYPOINTS = r"^detector_\d+/keypoint_\d+/"
 # What joins convolutions. Not what changes the shape alone: behind a layer of _ENDS it would need eight bits again.
 _BETWEEN = (
     "ADD", "SUB", "MUL", "PAD", "PADV2", "RELU", "HARD_SWISH", "LOGISTIC", "TANH", "MEAN", "MAX_POOL_2D",
-    "AVERAGE_POOL_2D",
+    "AVERAGE_POOL_2D", "RESIZE_NEAREST_NEIGHBOR",
 )  # fmt: skip
 _WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
 # Inputs of a sum, at least, among which the rounding of eight bits evens out; layers with fewer are small anyway.

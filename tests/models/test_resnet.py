@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfrecog.config import BackboneConfig, FpnConfig
 from tfrecog.models.backbones.resnet import Block, ResNet
 from tfrecog.models.detector.fpn import Fpn
+from tfrecog.ops import target
 
 
 def test_level_k_has_stride_two_to_the_k():
@@ -39,6 +40,9 @@ def test_with_its_stride_in_the_1x1_a_bottleneck_sees_every_second_cell_alone(in
     assert np.array_equal(block(x), block(x * even)) == in_1x1
 
 
+SHAPES = {2: (12, 8), 3: (6, 4), 4: (3, 2)}
+
+
 def identical(strides, shapes):
     """Random features of one channel, and the pyramid of a network that hands them on as they are."""
     fpn = Fpn(FpnConfig(channels=1), strides, extra=1)
@@ -63,6 +67,25 @@ def test_the_pyramid_adds_the_upsampled_level_above():
     np.testing.assert_allclose(pyramid[3], features[3], atol=1e-6)
     np.testing.assert_allclose(pyramid[2], features[2] + np.kron(features[3], np.ones((2, 2))), atol=1e-6)
     np.testing.assert_allclose(pyramid[4], features[3][::2, ::2], atol=1e-6)
+
+
+def test_for_a_phone_a_level_doubles_in_the_one_operation_that_its_gpu_has_and_has_the_same_bits():
+    fpn = Fpn(FpnConfig(channels=4), (2, 3, 4))
+    features = {level: tf.random.stateless_normal([1, *shape, 3], (level, 1)) for level, shape in SHAPES.items()}
+    plain = fpn(features)
+    graphs = {}
+    for name in ("machine", "tflite"):
+        with target.to(name):
+            graphs[name] = tf.function(lambda *maps: fpn(dict(zip(SHAPES, maps, strict=True)))).get_concrete_function(
+                *features.values()
+            )
+    for level, x in graphs["tflite"](*features.values()).items():
+        np.testing.assert_array_equal(x, plain[level])
+    doublings = {
+        name: sum(one.type == "ResizeNearestNeighbor" for one in of.graph.get_operations())
+        for name, of in graphs.items()
+    }
+    assert doublings == {"machine": 0, "tflite": 2}
 
 
 def test_a_pyramid_whose_levels_do_not_double_is_refused():
