@@ -5,13 +5,14 @@ import tensorflow as tf
 from tfrecog import losses
 from tfrecog.config import KeypointConfig
 from tfrecog.models.detector.heads import KeypointHead
-from tfrecog.ops import keypoints
+from tfrecog.ops import keypoints, target
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_keypoints_are_read_where_torchvision_reads_them(torchvision_keypoints, compiled):
+@pytest.mark.parametrize(("compiled", "where"), [(False, "machine"), (True, "machine"), (True, "tflite")])
+def test_keypoints_are_read_where_torchvision_reads_them(torchvision_keypoints, compiled, where):
     decode = tf.function(keypoints.decode) if compiled else keypoints.decode
-    got = decode(torchvision_keypoints["maps"], tf.constant(torchvision_keypoints["boxes"])).numpy()
+    with target.to(where):
+        got = decode(torchvision_keypoints["maps"], tf.constant(torchvision_keypoints["boxes"])).numpy()
     expected = torchvision_keypoints["found"]
     assert np.abs(got[..., :2] - expected[..., :2]).max() < 1e-4  # pixels
     np.testing.assert_allclose(got[..., 2], expected[..., 2], rtol=1e-5, atol=1e-4)
@@ -48,6 +49,18 @@ def test_what_was_written_into_a_heat_map_is_read_back_to_half_a_cell():
     # Half a cell of the map, and half of what the box is stretched over: cells of at most a pixel.
     limit = (boxes[:, 2:] - boxes[:, :2])[:, None] / 56 / 2 + 0.5
     assert np.all(np.abs(found[..., :2] - points) <= limit + 1e-3)
+
+
+@pytest.mark.parametrize("where", ["machine", "tflite"])
+def test_of_equal_peaks_the_first_by_row_counts(where):
+    """Boxes of whole cells of the map, so that nothing is stretched; a phone's file has four tiles of each."""
+    maps = np.zeros([3, 100, 100, 1], np.float32)
+    for one, (first, second) in enumerate([((3, 90), (4, 2)), ((70, 5), (70, 80)), ((10, 99), (65, 1))]):
+        maps[one][first] = maps[one][second] = 1
+    boxes = np.tile(np.float32([0, 0, 100, 100]), [3, 1])
+    with target.to(where):
+        found = keypoints.decode(maps, boxes)
+    np.testing.assert_allclose(found[:, 0], [[3.5, 90.5, 1], [70.5, 5.5, 1], [10.5, 99.5, 1]], atol=1e-5)
 
 
 def test_a_hill_is_read_at_its_top():

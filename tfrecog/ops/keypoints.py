@@ -2,10 +2,14 @@
 
 import tensorflow as tf
 
+from tfrecog.ops import target
+
 # Share of its box that an object is taken to fill, since OKS counts the object's area.
 _FILLS = 0.6
 # Keys' cubic (1981): of the curves that pass through the samples, the one PyTorch's bicubic resize takes.
 _CUBIC = -0.75
+# Cells of a side of what `_by_tiles` stretches at a time.
+_TILE = 64
 
 
 def targets(keypoints, rois, gt, size):
@@ -51,11 +55,61 @@ def decode(logits, boxes):
         return tf.concat([start + (cell + 0.5) * (side / cells), tf.reduce_max(flat, axis=1)[:, None]], axis=-1)
 
     start, side = boxes[:, :2], tf.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    if target.target() == "tflite":
+        return _by_tiles(tf.cast(logits, tf.float32), start, side)
     return tf.map_fn(
         one,
         (tf.cast(logits, tf.float32), start, side),
         fn_output_signature=tf.TensorSpec([logits.shape[-1], 3], tf.float32),
     )
+
+
+def _by_tiles(logits, start, side):
+    """`decode` in tensors whose sizes are known before: each map tile by tile, as many as its box has.
+
+    TensorFlow Lite's GPU delegate refuses a file in which a size depends on values, be it in a loop on the CPU. Nor
+    should it take a loop: a tile is too little work for a transfer, and in float16 a place would be off by a quarter of
+    a pixel. It leaves tensors of five dimensions alone, and int64. (It leaves alone, too, all differences of a file in
+    which one is of those, and there are some in the network: so here are only sums.)
+    """
+    detections, size, _, joints = logits.shape
+    maps = tf.transpose(logits, [0, 3, 1, 2])[:, None, None]  # [D, 1, 1, J, S, S]
+    cells = tf.math.ceil(side)
+    heights, widths = (tf.cast(cells[:, axis], tf.int64) for axis in (0, 1))
+    own = tf.reshape(tf.eye(detections, dtype=tf.bool), [detections, detections, 1, 1, 1, 1])
+
+    def weights(first, length):
+        places = tf.minimum(first + tf.range(_TILE, dtype=tf.int64), length + -1)  # The last one again, beyond it.
+        places, length = tf.reshape(places, [1, 1, 1, _TILE, 1]), tf.reshape(length, [1, 1, 1, 1, 1])
+        return _held(tf.cast(places, tf.float32), tf.cast(length, tf.float32), size)
+
+    def body(one, row, column, peak, at):
+        height, width = tf.gather(heights, one), tf.gather(widths, one)
+        stretched = tf.matmul(weights(row, height) @ tf.gather(maps, one), weights(column, width), transpose_b=True)
+        flat = tf.reshape(stretched, [1, 1, 1, joints, _TILE**2])
+        top, cell = tf.reduce_max(flat, axis=-1), tf.cast(tf.argmax(flat, axis=-1)[None], tf.float32)
+        old_top, old_cell = tf.gather(peak, one), tf.gather(at, one)
+        top, old_top, old_cell = (tf.reshape(x, [1, 1, 1, 1, joints]) for x in (top, old_top, old_cell))
+        # As a number by row in the whole map: of equal cells the first counts, whichever tile it is in.
+        down = tf.floor(cell / _TILE)
+        corner, across = (tf.reshape(x, [1, 1, 1, 1, 1]) for x in (row * width + column, width))
+        cell = tf.cast(corner, tf.float32) + down * tf.cast(across, tf.float32) + (cell + down * -_TILE)
+        better = (top > old_top) | ((top == old_top) & (cell < old_cell))
+        mine = tf.gather(own, one)
+        peak = tf.where(mine, tf.where(better, top, old_top), peak)
+        at = tf.where(mine, tf.where(better, cell, old_cell), at)
+        column += _TILE
+        row, column = tf.where(column < width, row, row + _TILE), tf.where(column < width, column, 0)
+        return tf.where(row < height, one, one + 1), tf.where(row < height, row, 0), column, peak, at
+
+    shape, zero = [detections, 1, 1, 1, joints], tf.constant(0, tf.int64)
+    state = zero, zero, zero, tf.fill(shape, -float("inf")), tf.zeros(shape)
+    *_, peak, at = tf.while_loop(lambda one, *_: one < detections, body, state)
+    peak, at = (tf.reshape(x, [detections, joints]) for x in (peak, at))
+    at, width = tf.cast(at, tf.int32), tf.cast(cells[:, 1:], tf.int32)
+    cell = tf.cast(tf.stack([at // width, at % width], axis=-1), tf.float32)
+    points = start[:, None] + (cell + 0.5) * (side / cells)[:, None]
+    return tf.concat([points, peak[..., None]], axis=-1)
 
 
 def decode_expected(logits, spans, area, sigmas):
@@ -120,9 +174,27 @@ def _cubic(length, cells):
     return weights
 
 
+def _held(places, length, cells):
+    """Weights [..., T, cells] as of `_cubic`, of places [..., T, 1] of a length, without a condition."""
+    at = (places + 0.5) * (cells / length) + -0.5
+    # Two cells more on each side, which hold the border's values.
+    distance = tf.abs(at + tf.range(2, -cells - 2, -1, dtype=tf.float32))
+    near, far = tf.minimum(distance, 1.0), tf.clip_by_value(distance, 1.0, 2.0)
+    weights = _near(near) + _far(far)  # Where one of them does not apply, it is 0.
+    first = tf.reduce_sum(weights[..., :3], axis=-1, keepdims=True)
+    last = tf.reduce_sum(weights[..., -3:], axis=-1, keepdims=True)
+    return tf.concat([first, weights[..., 3:-3], last], axis=-1)
+
+
 def _cubic_weight(distance):
     """Weight of a sample at a distance in [0, 2]."""
+    return tf.where(distance <= 1, _near(distance), _far(distance))
+
+
+def _near(distance):
+    return ((_CUBIC + 2) * distance + (-_CUBIC - 3)) * distance**2 + 1
+
+
+def _far(distance):
     a = _CUBIC
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return tf.where(distance <= 1, near, far)
+    return ((a * distance + -5 * a) * distance + 8 * a) * distance + -4 * a
