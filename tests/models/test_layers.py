@@ -184,3 +184,17 @@ def test_dropout_does_not_depend_on_how_a_batch_is_spread(two_replicas):
         return two_replicas.run(lambda share: dropout(share["seed"], 0.5, [200], 1), (shares,))
 
     np.testing.assert_array_equal(tf.concat(two_replicas.experimental_local_results(both()), axis=0), whole)
+
+
+@pytest.mark.parametrize("filters", [6, 48, 64])  # groups of one channel, of three, and of two
+def test_for_a_phone_group_norm_has_four_dimensions_and_keras_numbers(filters):
+    conv = Conv(filters, 3, norm="group", name="conv")
+    x = 3 * tf.random.stateless_normal([2, 12, 9, 5], (0, 1)) + 1
+    conv(x)
+    for number, weight in enumerate((conv.norm.gamma, conv.norm.beta)):
+        weight.assign(tf.random.stateless_normal([filters], (number, 2)))
+    with target.to("tflite"):
+        traced = tf.function(conv).get_concrete_function(tf.TensorSpec(x.shape))
+    np.testing.assert_allclose(traced(x), conv(x), atol=1e-5)
+    ranks = [output.shape.rank for one in traced.graph.get_operations() for output in one.outputs]
+    assert max(rank for rank in ranks if rank is not None) == 4

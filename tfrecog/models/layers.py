@@ -91,7 +91,8 @@ class Conv(keras.layers.Layer):
         if norm is None:
             x = tf.nn.bias_add(self._convolve(x, kernel, learns), tf.convert_to_tensor(self.bias))
         elif isinstance(norm, keras.layers.GroupNormalization):
-            x = norm(self._convolve(x, kernel, learns))
+            x = self._convolve(x, kernel, learns)
+            x = _of_groups(norm, x) if target.target() == "tflite" else norm(x)
         elif training and norm.trainable:
             x = self._convolve(x, kernel, learns)
             x = norm(x, training=True) if norm.synchronized else _of_batch(norm, x)
@@ -120,6 +121,23 @@ class Conv(keras.layers.Layer):
         if self.stride == 1 or self.pad == 0:
             return tf.nn.conv2d(x, kernel, self.stride, "SAME" if self.pad else "VALID", dilations=self.dilation)
         return padded(tf.nn.conv2d, x, kernel, self.stride, pad=self.pad, learns=learns)
+
+
+def _of_groups(norm, x):
+    """What Keras' group norm computes of x [B, H, W, C], in four dimensions: a phone's GPU has no more."""
+    channels = x.shape[-1]
+    each = channels // norm.groups
+
+    def mean(values):
+        """That of its group for each channel, [B, 1, 1, C]."""
+        of_channels = tf.reduce_mean(values, axis=[1, 2], keepdims=True)
+        of_groups = tf.reduce_mean(tf.reshape(of_channels, [-1, 1, norm.groups, each]), axis=3, keepdims=True)
+        return tf.reshape(tf.tile(of_groups, [1, 1, 1, each]), [-1, 1, 1, channels])
+
+    with tf.name_scope("norm_1"):  # as Keras names it, by which files of few bits leave it in float32
+        x -= mean(x)
+        gain = tf.math.rsqrt(mean(tf.square(x)) + norm.epsilon) * tf.convert_to_tensor(norm.gamma)
+        return x * gain + tf.convert_to_tensor(norm.beta)
 
 
 class Composite(keras.layers.Layer):
