@@ -45,7 +45,7 @@ def export(flags: Flags) -> Path:
     if out.resolve() == report_path.resolve():
         raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
     of_run.check_new(flags, ".tflite", out=out, report=report_path)
-    from .litert import calibration_images, convert, metadata, quantize, sizes
+    from .litert import calibration_images, convert, gpu, metadata, quantize, sizes
     from .litert import report as lite_report
 
     given = sizes.input_of(flags)
@@ -57,10 +57,11 @@ def export(flags: Flags) -> Path:
     unquantized, model_metadata = of_run.converted(flags, given)
     content, report = quantize.quantized(unquantized, flags.quantize, images)
     content = metadata.attach(content, model_metadata | {"tflite": {"quantize": flags.quantize, "input": given}})
-    report["bytes"] = len(content)
+    report |= {"bytes": len(content), "gpu": gpu.describe(content)}
     convert.check(content)
     convert.run_once(content)
     print(lite_report.text(report))
+    print(gpu.text(report["gpu"]))
     if flags.quantize == "dynamic" and not report["types"].get("dynamic"):
         print("No layer can have int8 weights without other outputs: the file is that of --quantize=float16")
     with files.write(report_path) as text:  # Both are written, or neither.

@@ -57,6 +57,9 @@ class Flags(RunFlags):
         _TOLERANCE,
     ] = BY_KIND
     threads: Threads = 0
+    gpu: Annotated[
+        bool, "Run a TFLite file on the GPU, as far as LiteRT's delegate takes it, and the rest on the CPU."
+    ] = False
 
 
 def main(flags: Flags) -> int:

@@ -13,6 +13,7 @@ from tfrecog.runs import checkpoints, trained
 
 from ..artifact import metadata
 from ..artifact.canvas_model import CanvasModel
+from ..litert.on_gpu import GpuModel
 from ..litert.reader import LiteModel
 from ..onnx_files.reader import READERS
 from ..served_graph.reader import SIGNATURES, SavedReader
@@ -30,7 +31,7 @@ def verify(flags, given: dict[str, float]) -> bool:
     Args:
         given: the tolerances that are not those of the kind of model, by the fields of `compare.Tolerance`.
     """
-    paths, model, run = image_files.find(flags.images), load(flags.artefact, flags.threads), plain(flags)
+    paths, model, run = image_files.find(flags.images), load(flags.artefact, flags.threads, flags.gpu), plain(flags)
     experiment = compatibility.experiment_of(run, model.metadata, flags.artefact)
     compatibility.check_metadata(model.metadata, experiment, trained.get_dataset(experiment), flags.artefact)
     kind = compatibility.kind_of(model.metadata, flags)
@@ -69,15 +70,22 @@ def verify(flags, given: dict[str, float]) -> bool:
     return fine
 
 
-def load(path: str | Path, threads: int = 0) -> CanvasModel | SavedReader:
-    """The model in a TFLite or ONNX file or a SavedModel's folder; UserError or OSError if it cannot be read."""
+def load(path: str | Path, threads: int = 0, gpu: bool = False) -> CanvasModel | SavedReader:
+    """The model in a TFLite or ONNX file or a SavedModel's folder; UserError or OSError if it cannot be read.
+
+    `gpu` runs a TFLite file as `litert.on_gpu` says.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: there is no such file or folder; export a run by export.saved_model, export.tflite or export.onnx"
         )
+    if gpu and (path.is_dir() or path.suffix.lower() in READERS):
+        raise UserError(f"--gpu is for a TFLite file, and {path} is none: leave it out")
     if path.is_dir():
         return SavedReader(path)
+    if gpu:
+        return GpuModel(path, threads)
     return READERS.get(path.suffix.lower(), LiteModel)(path, threads)
 
 
