@@ -40,8 +40,8 @@ def test_backbone_pyramid_and_rpn_of_a_detector_are_one_group_on_the_gpu(exporte
 
 def test_a_file_whose_sizes_depend_on_values_is_not_for_a_gpu():
     def call(image):
-        bright = tf.boolean_mask(image, image > 100)
-        return {"scores": tf.reduce_sum(tf.cast(bright, tf.float32))[None]}
+        pixels = tf.cast(image, tf.float32)
+        return {"scores": tf.reduce_sum(tf.boolean_mask(pixels, pixels > 100))[None]}
 
     content = convert.convert(lite_graph.Graph(call, [tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")]))
     described = gpu.describe(content)

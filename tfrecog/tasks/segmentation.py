@@ -15,7 +15,7 @@ from tfrecog.evaluations import segmentation as evaluation
 from tfrecog.evaluations import tensorboard_images
 from tfrecog.inference import segmentation as inference
 from tfrecog.models.segmenter import fcn
-from tfrecog.ops import windows
+from tfrecog.ops import target, windows
 from tfrecog.runtime import mixed_precision
 
 _LOSSES = {"softmax": losses.pixel_cross_entropy, "binary": losses.pixel_binary_cross_entropy}
@@ -119,14 +119,15 @@ class Segmentation:
         several = self.config.mirror or len(self.config.scales) > 1
         for scale in self.config.scales:
             scaled = size if scale == 1 else tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale + 0.5, tf.int32), 1)
-            view = _resize(seen, scaled, data.resize)
+            as_is = scale == 1 and target.target() == "tflite"  # whose canvas the network sees
+            view = seen if as_is else _resize(seen, scaled, data.resize)
             for mirrored in (False, True)[: 1 + self.config.mirror]:
                 logits = self._logits(model, view[:, :, ::-1] if mirrored else view)
                 scores = self._probabilities(logits) if several else logits
                 scores = scores[:, :, ::-1] if mirrored else scores
-                views.append(image.resize(scores, original))
+                views.append(scores if as_is else image.resize(scores, original))
         scores = tf.add_n(views)
-        label_map = tf.argmax(scores, axis=-1, output_type=tf.int32) + 1
+        label_map = tf.argmax(_in_fours(scores), axis=-1, output_type=tf.int32) + 1
         # Not is_finite, which becomes x - x for a phone, and its GPU has no difference of the same number.
         sound = tf.abs(tf.reduce_sum(scores, axis=-1)) <= tf.float32.max
         return {"label_map": tf.cast(tf.where(sound, label_map, 0), tf.uint8)}
@@ -139,6 +140,18 @@ class Segmentation:
 
     def _probabilities(self, logits):
         return tf.nn.softmax(logits) if self.config.loss == "softmax" else tf.nn.sigmoid(logits)
+
+
+def _in_fours(scores):
+    """Scores [B, H, W, K] with classes that cannot be, for a phone, until they are a multiple of four.
+
+    LiteRT's GPU delegate keeps channels in fours, and its arg max takes those that are not there for 0: above all
+    negative logits.
+    """
+    missing = -scores.shape[-1] % 4
+    if target.target() != "tflite" or not missing:
+        return scores
+    return tf.pad(scores, [[0, 0], [0, 0], [0, 0], [0, missing]], constant_values=-6e4)  # a number in float16, too
 
 
 def _resize(images, size, by):

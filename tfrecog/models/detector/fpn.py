@@ -46,8 +46,15 @@ class Fpn(Composite):
             top = x
             pyramid[level] = smooth(top, training=training)
         for level in self.above:
-            pyramid[level] = pyramid[level - 1][:, ::2, ::2]
+            pyramid[level] = _half(pyramid[level - 1])
         return dict(sorted(pyramid.items()))
+
+
+def _half(x):
+    """Every second cell: [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C]."""
+    if target.target() == "tflite":  # A phone's GPU takes no slice of a file with slices of five dimensions.
+        return tf.nn.max_pool2d(x, 1, 2, "VALID")
+    return x[:, ::2, ::2]
 
 
 @target.custom_gradient
