@@ -80,13 +80,12 @@ def load(path: str | Path, threads: int = 0, gpu: bool = False) -> CanvasModel |
         raise FileNotFoundError(
             f"{path}: there is no such file or folder; export a run by export.saved_model, export.tflite or export.onnx"
         )
-    if gpu and (path.is_dir() or path.suffix.lower() in READERS):
+    kind = None if path.is_dir() else READERS.get(path.suffix.lower(), LiteModel)
+    if gpu and kind is not LiteModel:
         raise UserError(f"--gpu is for a TFLite file, and {path} is none: leave it out")
-    if path.is_dir():
+    if kind is None:
         return SavedReader(path)
-    if gpu:
-        return GpuModel(path, threads)
-    return READERS.get(path.suffix.lower(), LiteModel)(path, threads)
+    return GpuModel(path, threads) if gpu else kind(path, threads)
 
 
 def _checkpoint(flags, experiment, model_metadata, changed) -> tuple[CheckpointReader, Path, int]:

@@ -10,8 +10,10 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 
 from export.litert import convert, gpu
 from export.litert import graph as lite_graph
+from export.parity import verification
 from tests.export import gpu as delegate
 from tests.export.exported import run
+from tfrecog.cli.errors import UserError
 
 
 def groups(content):
@@ -85,3 +87,10 @@ def test_the_delegate_takes_what_its_rules_say_and_computes_the_same(exported, r
     assert {*counts} == {*groups(one.content)} and refused == names_of(one.content)
     for name, value in run(one.content, one.inputs()).items():
         np.testing.assert_allclose(found[name], value, atol=1e-4 if "scores" in name else 1e-2, err_msg=name)
+
+
+def test_only_a_tflite_file_runs_on_a_gpu(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"")
+    for path in (tmp_path, tmp_path / "model.onnx"):
+        with pytest.raises(UserError, match=r"--gpu is for a TFLite file, and .* is none: leave it out"):
+            verification.load(path, gpu=True)
