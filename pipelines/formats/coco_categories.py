@@ -118,12 +118,12 @@ def _report_others(
     for one in listed:
         if one["name"] in classes:
             continue
-        category, names = f"category {one['id']}, {one['name']!r}", ", ".join(map(repr, classes))
+        category = f"category {one['id']}, {one['name']!r}"
         if uses[one["id"]] and not wanted.names:
             raise Refused(
                 f"{path}: {category}, has {uses[one['id']]:,} annotations, and the other splits of the dataset have "
-                f"the classes {short(names)}. Splits share classes by name: rename it, or build all of them with "
-                "--classes and a file of all names, one a line"
+                f"the classes {short(list(classes))}. Splits share classes by name: rename it, or build all of them "
+                "with --classes and a file of all names, one a line"
             )
         where = f"line of {wanted.names_file}" if wanted.names else "class of the other splits of the dataset"
         remedy = "It is left out: name it there, if it is to be one."

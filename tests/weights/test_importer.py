@@ -207,6 +207,8 @@ def test_the_list_has_all_models_with_the_publishers_figures(capsys):
 def test_a_model_that_there_is_not_is_answered_with_those_nearest():
     with pytest.raises(UserError, match=r"--model=resnet5: there is no such model; did you mean resnet50 or.*--list"):
         models.find("resnet5")
+    with pytest.raises(UserError, match=r"did you mean maskrcnn_resnet50_fpn"):
+        models.find("maskrcnn")
 
 
 @pytest.mark.parametrize(("given", "missing"), [({}, "--model"), ({"model": "resnet18"}, "--out")])

@@ -13,7 +13,7 @@ ALL: dict[str, Published] = {**torchvision_models.MODELS, **detectron2_models.MO
 def find(name: str) -> Published:
     """The published file of a network; UserError for a name that there is not."""
     if name not in ALL:
-        near = difflib.get_close_matches(name, ALL, 3)
+        near = difflib.get_close_matches(name, ALL, 3) or [one for one in ALL if name in one][:3]
         hint = f"did you mean {' or '.join(near)}? --list shows all" if near else "--list shows all"
         raise UserError(f"--model={name}: there is no such model; {hint}")
     return ALL[name]
