@@ -18,6 +18,7 @@ from tfrecog.config import ClassifierConfig, DataConfig, DetectorConfig, Experim
 from tfrecog.data import detection, info, records
 from tfrecog.data.split import Split
 from tfrecog.drawing import annotations
+from tfrecog.inference import annotations as to_correct
 from tfrecog.inference import detection as inference
 from tfrecog.inference import image_files
 from tfrecog.inference.result_files import DETECTIONS
@@ -192,6 +193,22 @@ def test_nothing_to_see_is_a_clear_error(tmp_path, monkeypatch, images, message)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
         image_files.find(images)
+
+
+def test_results_of_links_are_called_as_they_are(tmp_path):
+    """As stores of data have them: what they lead to has the name of a hash, lies elsewhere, or is not there."""
+    for name, behind in (("a/cat.jpg", "store/3f/91"), ("a/b/dog.png", "store/07/aa"), ("a/lost.jpg", "store/none")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / behind)
+    for name in ("3f/91", "07/aa"):
+        save_picture(tmp_path / "store" / name, 100, 100, (10, 10, 60, 60), format="PNG")
+    paths = image_files.find(str(tmp_path / "a"))
+    pictures = image_files.picture_paths(paths, tmp_path / "seen")
+    assert [str(path.relative_to(tmp_path / "seen")) for path in pictures] == ["b/dog.jpg", "cat.jpg", "lost.jpg"]
+    assert to_correct.Annotations("coco", paths, tmp_path / "seen").names == ["b/dog.png", "cat.jpg", "lost.jpg"]
+    for out in ("a", "store"):
+        with pytest.raises(UserError, match="results could replace files of yours"):
+            image_files.picture_paths(paths, tmp_path / out)
 
 
 def test_two_images_never_share_a_picture(tmp_path):

@@ -25,8 +25,9 @@ class Annotations:
 
     def __init__(self, kind: str, paths: list[Path], out: Path):
         """Raises UserError where two of the images would have one annotation file."""
-        self.images = os.path.commonpath([image_files.place(path).parent for path in paths])
-        self.names = [image_files.place(path).relative_to(self.images).as_posix() for path in paths]
+        named = list(map(image_files.called, paths))
+        self.images = os.path.commonpath([path.parent for path in named])
+        self.names = [path.relative_to(self.images).as_posix() for path in named]
         self.kind, self.out = kind, out if kind == "coco" else out / kind
         formats.check_names(kind, self.names)
 

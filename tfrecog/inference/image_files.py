@@ -74,6 +74,11 @@ def place(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def called(path: Path) -> Path:
+    """Where a file is, by the name that a person gave it: of a link its own, not that of the file behind it."""
+    return place(path.parent) / path.name
+
+
 def _files_below(folder: Path, without: Path | None) -> list[Path]:
     """The files in a folder and those below, behind links too, each folder once; but hidden ones and `without`."""
     found, seen = [], set()
@@ -120,15 +125,16 @@ def picture_paths(paths: list[Path], out: Path, suffix: str = ".jpg", folder: st
 
 def _below(paths: list[Path], out: Path) -> list[Path]:
     """Where each image lies below the folder that all have in common, or in OUT/downloads."""
-    out, places = place(out), list(map(place, paths))
-    own = [path for path in places if out / DOWNLOADS not in path.parents]
-    inside = next((path for path in own if out in path.parents), None)
-    if inside:
+    out, named = place(out), list(map(called, paths))
+    downloads = out / DOWNLOADS
+    there = (path for path in (*named, *map(place, paths)) if out in path.parents and downloads not in path.parents)
+    if inside := next(there, None):
         raise UserError(
             f"--out={out}: {inside} is in it, and results could replace files of yours; choose a folder of its own"
         )
-    common = os.path.commonpath([path.parent for path in own]) if own else out
-    return [path.relative_to(out / DOWNLOADS if out in path.parents else common) for path in places]
+    own = [path.parent for path in named if downloads not in path.parents]
+    common = os.path.commonpath(own) if own else out
+    return [path.relative_to(downloads if downloads in path.parents else common) for path in named]
 
 
 def legible(
