@@ -67,3 +67,10 @@ def test_an_import_that_fails_tells_why(tmp_path):
     )
     done = run("-c", QUIET, path=[tmp_path])
     assert done.returncode == 1 and "no such instruction" in done.stderr and "ImportError: broken" in done.stderr
+
+
+def test_a_signal_while_tensorflow_is_imported_ends_the_command_with_a_line(tmp_path):
+    """Though what TensorFlow itself writes is held back."""
+    (tmp_path / "tensorflow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    done = run("-c", f"from tfrecog.cli import signals\nsignals.exit_at_once(){QUIET}", path=[tmp_path])
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "loading TensorFlow ...\n\nstopped\n")

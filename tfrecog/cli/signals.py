@@ -15,6 +15,7 @@ from tfrecog import HOME
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _COMMANDS = ("tfrecog", "pipelines", "export")
+errors = 2  # the file descriptor of standard error; another while what TensorFlow writes to 2 is held back
 
 
 class Stopped(BaseException):
@@ -118,7 +119,7 @@ def _is_main_thread():
 
 
 def _exit(number, _):
-    os.write(2, b"\nstopped\n")
+    os.write(errors, b"\nstopped\n")
     os._exit(128 + number)
 
 

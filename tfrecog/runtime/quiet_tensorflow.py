@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 from absl import logging
 
+from tfrecog.cli import signals
+
 
 def install(told: str = "") -> None:
     """From here on TensorFlow is imported without its start-up notes, which it writes to file descriptor 2.
@@ -50,7 +52,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _held(passes: Callable[[bytes], bool]) -> Iterator[None]:
     """Holds back what is written to file descriptor 2; at the end the lines that `passes` come, after an error all."""
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr = signals.errors = os.dup(2)
     with tempfile.TemporaryFile() as written:
         os.dup2(written.fileno(), 2)
         try:
@@ -61,6 +63,7 @@ def _held(passes: Callable[[bytes], bool]) -> Iterator[None]:
         finally:
             sys.stderr.flush()
             os.dup2(stderr, 2)
+            signals.errors = 2
             os.close(stderr)
             written.seek(0)
             if shown := b"".join(filter(passes, written)):
