@@ -31,7 +31,7 @@ help:
 	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
-	@echo "make machines    trainings on several workers: the same numbers as on one, and whatever ends one of them (about 15 minutes of CPU time)"
+	@echo "make machines    trainings on several workers: the same numbers as on one, and whatever ends one of them (about 11 minutes of CPU time)"
 	@echo "make fuzz        1,000 damaged inputs for every reader of files of others (16 minutes of CPU time, on all cores)"
 	@echo "make check       formatting, lint, types, direction of imports"
 	@echo "make docs        the documentation as a site, in site/"

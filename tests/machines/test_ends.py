@@ -1,5 +1,6 @@
 """A worker that is stopped, killed, hangs or fails ends all of them, and the same command continues."""
 
+import functools
 import os
 import re
 import shutil
@@ -27,12 +28,22 @@ FLAGS = (
 STOPPED = 128 + signal.SIGTERM
 
 
+# Recipe, records, flags.
+CLASSIFIER = "classifier_digits", "digit_records", *FLAGS
+MASKS = "mask_rcnn", "scene_records", *FLAGS, "--schedule.epochs=20"
+
+
 @pytest.fixture(scope="module")
-def straight(digit_records, tmp_path_factory):
-    """Weights of a run that nothing has disturbed."""
-    workdir = tmp_path_factory.mktemp("straight")
-    train("classifier_digits", digit_records, workdir, *FLAGS)
-    return weights(workdir)
+def straight(request, tmp_path_factory):
+    """Weights of a run that nothing has disturbed, by recipe, records and flags."""
+
+    @functools.cache
+    def trained(recipe, records, *flags):
+        workdir = tmp_path_factory.mktemp("straight")
+        train(recipe, request.getfixturevalue(records), workdir, *flags)
+        return weights(workdir)
+
+    return trained
 
 
 def reach(machines, text, timeout=200):
@@ -43,21 +54,26 @@ def reach(machines, text, timeout=200):
         time.sleep(0.05)
 
 
-# What comes to which worker → exit status of it, and of the other one.
+# What comes to which worker of which training → exit status of it, and of the other one.
 CASES = {
-    "SIGTERM to the chief": (signal.SIGTERM, 0, STOPPED, STOPPED),
-    "SIGTERM to a worker": (signal.SIGTERM, 1, STOPPED, STOPPED),
-    "SIGKILL to the chief": (signal.SIGKILL, 0, -signal.SIGKILL, Status.CONTINUES),
-    "SIGKILL to a worker": (signal.SIGKILL, 1, -signal.SIGKILL, Status.CONTINUES),
-    "SIGSTOP to the chief": (signal.SIGSTOP, 0, -signal.SIGKILL, Status.CONTINUES),
-    "SIGSTOP to a worker": (signal.SIGSTOP, 1, -signal.SIGKILL, Status.CONTINUES),
+    "SIGTERM to the chief": (CLASSIFIER, signal.SIGTERM, 0, STOPPED, STOPPED),
+    "SIGTERM to a worker": (CLASSIFIER, signal.SIGTERM, 1, STOPPED, STOPPED),
+    "SIGKILL to the chief": (CLASSIFIER, signal.SIGKILL, 0, -signal.SIGKILL, Status.CONTINUES),
+    "SIGKILL to a worker": (CLASSIFIER, signal.SIGKILL, 1, -signal.SIGKILL, Status.CONTINUES),
+    "SIGSTOP to the chief": (CLASSIFIER, signal.SIGSTOP, 0, -signal.SIGKILL, Status.CONTINUES),
+    "SIGSTOP to a worker": (CLASSIFIER, signal.SIGSTOP, 1, -signal.SIGKILL, Status.CONTINUES),
+    "SIGTERM to a worker that trains a Mask R-CNN": (MASKS, signal.SIGTERM, 1, STOPPED, STOPPED),
+    "SIGKILL to the chief that trains a Mask R-CNN": (MASKS, signal.SIGKILL, 0, -signal.SIGKILL, Status.CONTINUES),
+    "SIGKILL to a worker that trains a Mask R-CNN": (MASKS, signal.SIGKILL, 1, -signal.SIGKILL, Status.CONTINUES),
 }
 
 
 @pytest.mark.parametrize("case", representatives(CASES, "SIGKILL to a worker"))
-def test_what_ends_one_ends_the_others_and_the_same_command_continues(case, straight, digit_records, tmp_path):
-    number, index, own, others = CASES[case]
-    machines = Machines("classifier_digits", digit_records, tmp_path, *FLAGS)
+def test_what_ends_one_ends_the_others_and_the_same_command_continues(case, straight, tmp_path, request):
+    training, number, index, own, others = CASES[case]
+    recipe, records, *flags = training
+    command = recipe, request.getfixturevalue(records), tmp_path, *flags
+    machines = Machines(*command)
     reach(machines, "step 6/")
     begin = time.monotonic()
     os.kill(machines.processes[index].pid, number)
@@ -75,9 +91,9 @@ def test_what_ends_one_ends_the_others_and_the_same_command_continues(case, stra
         chief = " (the chief)" if index == 0 else ""
         assert f"error: worker {index}{chief} at 127.0.0.1:" in output and "The same command" in output, output
         assert last >= 4  # At a meeting between two steps the chief saves the last one.
-    again, _ = train("classifier_digits", digit_records, tmp_path, *FLAGS)
+    again, _ = train(*command)
     assert f"continuing from the checkpoint of step {last} of 40" in again
-    assert_same(weights(tmp_path), straight)
+    assert_same(weights(tmp_path), straight(*training))
 
 
 @pytest.mark.long

@@ -32,6 +32,12 @@ CASES = {
     ),
     "Faster R-CNN": ("faster_rcnn", "scene_records"),
     "Faster R-CNN with batch norm": ("faster_rcnn", "scene_records", "--detector.backbone.norm=batch"),
+    "Faster R-CNN of AdamW, in parts": (
+        "faster_rcnn",
+        "scene_records",
+        "--optim.name=adamw",
+        "--train.accumulate_steps=2",
+    ),
     "Mask R-CNN": ("mask_rcnn", "scene_records", "--metrics=both"),
     "Keypoint R-CNN": ("keypoint_rcnn", "scene_records", "--data.min_keypoints=1"),
 }
