@@ -14,6 +14,7 @@ was stopped, repeats nothing that is finished, and trains what was added. A run 
 STUDY/table.md and table.csv have mean and standard deviation over the seeds, runs.csv each run, study.png the curves.
 """
 
+import shlex
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -70,7 +71,9 @@ def main(flags: Flags) -> int:
         try:  # A metric that no run measures is named after the first run, and not after the last.
             runner.train(runs, flags.jobs, lambda run: results.collect([run], metrics, flags.last))
         except Stopped as stopped:
-            stopped.consequence = f"to continue: python -m tfrecog.study --flagfile={flags.workdir}/{plan.FLAGFILE}"
+            stopped.consequence = (
+                f"to continue: python -m tfrecog.study --flagfile={shlex.quote(f'{flags.workdir}/{plan.FLAGFILE}')}"
+            )
             raise
         finally:
             report.write(results.collect(runs, metrics, flags.last), flags.workdir, metrics, flags.percent)

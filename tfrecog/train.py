@@ -6,6 +6,7 @@ The same command, or --flagfile=RUN/experiment.flags, continues a run that was s
 is 3 if the loss is not finite.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def main(flags: Flags) -> None:
     except signals.Stopped as stopped:
         begun = Path(flags.workdir, flagfiles.OF_RUN)
         if begun.is_file():  # Several machines wait for each other before.
-            stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={begun}"
+            stopped.consequence = f"to continue: python -m tfrecog.train --flagfile={shlex.quote(str(begun))}"
         raise
 
 

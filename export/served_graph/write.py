@@ -1,5 +1,6 @@
 """Writes a model's signatures as a SavedModel, and reports what to type next."""
 
+import shlex
 from pathlib import Path
 
 import tensorflow as tf
@@ -66,13 +67,13 @@ def report(out: str, workdir: str, version: Path, described: dict[str, tuple[dic
         lines += [f"  {name} takes {', '.join(_shown(*one) for one in inputs.items())}"]
     outputs = described[signatures.BYTES][1]
     lines += ["  each returns", *(f"    {_shown(*one)}" for one in sorted(outputs.items()))]
-    folder, run = Path(out).resolve(), Path(workdir, metadata.FLAGS)
+    folder = Path(out).resolve()
+    run, out, mount = map(shlex.quote, (str(Path(workdir, metadata.FLAGS)), out, f"{folder}:/models/{folder.name}"))
     lines += [
         "Next:",
         f"  python -m export.verify --flagfile={run} --artefact={out} --images='photos/*.jpg'",
         f"  python -m export.serve --model={out} --port=8080",
-        f"  docker run --rm -p 8501:8501 -v {folder}:/models/{folder.name} -e MODEL_NAME={folder.name} "
-        "tensorflow/serving",
+        f"  docker run --rm -p 8501:8501 -v {mount} -e MODEL_NAME={shlex.quote(folder.name)} tensorflow/serving",
     ]
     return spelling.here("\n".join(lines))
 

@@ -58,6 +58,12 @@ def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
         flags.change(Experiment(), ["--model=run"])
     with pytest.raises(flags.Error, match=r"'run' is not a flag: .*, and a run is named by --flagfile=run"):
         flags.change(Experiment(), ["run"], ["data.records"])
+    (tmp_path / "run").rename(tmp_path / "my run")
+    with pytest.raises(flags.Error, match=r", and a run is named by --flagfile='my run'"):
+        flags.change(Experiment(), ["my run"], ["data.records"])
+    for given, near in (("split", "data.train_split or --data.eval_split"), ("backbone", "detector.backbone.name")):
+        with pytest.raises(flags.Error, match=rf"--{given} is not a flag of this command; did you mean --{near}"):
+            flags.change(Experiment(), [f"--{given}=a"])
     for recipe in ("smoke/faster_rcnn", "configs/smoke/faster_rcnn.flags"):
         with pytest.raises(flags.Error, match=r"a recipe is named by --flagfile=configs/smoke/faster_rcnn\.flags"):
             flags.change(Experiment(), [recipe])
@@ -69,6 +75,7 @@ def test_the_folder_of_a_run_stands_for_its_flagfile(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         ("--rate.valu=0.1", "--rate.valu is not a flag of this command; did you mean --rate.value?"),
+        ("--rate=0.1", "did you mean --rate.value? --help=rate has all that begin so"),
         ("--rate.value=fast", "--rate.value=fast: needs a number"),
         ("--rate.drops=1,x", "--rate.drops=1,x: needs a number"),
         ("--steps=1.5", "--steps=1.5: needs a whole number"),

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ def test_every_command_of_what_to_type_next_is_one_of_ours(tmp_path):
     assert {"tfrecog.predict", "tfrecog.evaluate", "export.tflite", "tfrecog.fit", "tfrecog.train"} == set(called)
     assert set(called) <= set(COMMANDS)
     assert sum("--checkpoint=best" in line for line in lines) == 3
+
+
+def test_names_with_spaces_can_be_pasted():
+    lines = ending.next_steps(PLAN, Path("my runs/cells"), "my photos")
+    words = [word for line in lines if line.startswith("  python -m ") for word in shlex.split(line)]
+    expected = {"--flagfile=my runs/cells", "--out=my runs/cells-longer", "--workdir=my runs/cells-again", "my photos"}
+    assert expected <= {*words}
 
 
 @pytest.mark.parametrize(("last", "objects", "better"), [(0.49, 400, True), (0.496, 400, False), (0.3, 99, False)])

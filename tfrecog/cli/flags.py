@@ -17,6 +17,7 @@ import dataclasses
 import difflib
 import functools
 import os
+import shlex
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -73,7 +74,7 @@ def change(config: Config, arguments: Sequence[str], required: Sequence[str] = (
     elif words:
         example = next((f", as in --{name}={words[0]}" for name in required if not given[name]), "")
         if (Path(words[0]) / flagfiles.OF_RUN).is_file():
-            example = f", and a run is named by --flagfile={words[0]}"
+            example = f", and a run is named by --flagfile={shlex.quote(words[0])}"
         if (recipe := words[0].removeprefix("configs/").removesuffix(".flags")) in flagfiles.recipes():
             example = f", and a recipe is named by --flagfile=configs/{recipe}.flags"
         raise Error(f"{words[0]!r} is not a flag: flags are written --name=value{example}")
@@ -269,8 +270,12 @@ def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     field = name.rpartition(".")[2]
-    near = [path for path in known if path.rpartition(".")[2] == field] or difflib.get_close_matches(name, known, 1)
+    section = [path for path in known if f".{name}." in f".{path}"]
+    near = [path for path in known if path.rpartition(".")[2] == field] or section[:1]
+    near = near or difflib.get_close_matches(name, known, 1) or [path for path in known if path.endswith(f"_{field}")]
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
+    if section and section[0].startswith(f"{name}."):
+        hint += f" --help={name} has all that begin so"
     if name == "model" and "workdir" in known:
         hint = f"; a run is named by --flagfile=RUN/{flagfiles.OF_RUN}"
     return f"--{name} is not a flag of this command{hint}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def make(
     for variable in model.variables:
         variable.assign(values[variable.path])
     write(out, experiment, info, model, step, note)
-    return f"Wrote {out}; python -m tfrecog.evaluate --flagfile={Path(folder) / runs.FLAGFILE}"
+    return f"Wrote {out}; python -m tfrecog.evaluate --flagfile={shlex.quote(str(Path(folder) / runs.FLAGFILE))}"
 
 
 def write(

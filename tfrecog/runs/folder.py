@@ -1,6 +1,7 @@
 """The folder of a run: WORKDIR/experiment.flags reproduces it, and says whether a new command continues it."""
 
 import re
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -161,7 +162,8 @@ def _text(experiment):
         used.append(f"oneDNN {'on' if onednn.is_on() else 'off'}")
     return (
         f"# Written by tfrecog {tfrecog.version()} ({', '.join(used)}). To reproduce or continue this run:\n"
-        f"# python -m tfrecog.train --flagfile={experiment.workdir}/{FLAGFILE}\n" + validate.dumps(experiment)
+        f"# python -m tfrecog.train --flagfile={shlex.quote(f'{experiment.workdir}/{FLAGFILE}')}\n"
+        + validate.dumps(experiment)
     )
 
 
@@ -190,7 +192,7 @@ def _check_same(workdir, experiment, info):
         raise UserError(
             f"{workdir} holds a run with other flags:\n{listing(changed)}\n"
             f"Start a new run with another --workdir, or continue this one with its own values:\n"
-            f"  python -m tfrecog.train --flagfile={workdir / FLAGFILE}"
+            f"  python -m tfrecog.train --flagfile={shlex.quote(str(workdir / FLAGFILE))}"
         )
     _check_same_records(workdir, experiment, info)
 

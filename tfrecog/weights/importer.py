@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shlex
 from pathlib import Path
 
 import tfrecog
@@ -97,7 +98,7 @@ def _digest(path, algorithm):
 
 
 def _report(published, out, folder, genuine):
-    flagfile = f"--flagfile={out / runs.FLAGFILE}"
+    flagfile = f"--flagfile={shlex.quote(str(out / runs.FLAGFILE))}"
     figures = "This is not the published file (its digest is another), so there are no published figures of it."
     if genuine:
         figures = f"Published, not measured here: {published.figures_text()} ({published.source})."

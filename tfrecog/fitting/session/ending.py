@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import statistics
 from pathlib import Path
 
@@ -53,15 +54,19 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
     minutes = _MORE * plan.minutes
     taken = len(checkpoints.steps(out)) and checkpoints.steps(out)[-1]
     seen = _low(out) if plan.experiment().task == "detection" else ""
+    run, photos, longer, again = (shlex.quote(one) for one in (str(out), photos, f"{out}-longer", f"{out}-again"))
     lines = [
-        ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={out}{also}{seen}"),
-        ("measure it again", f"python -m tfrecog.evaluate --flagfile={out}{also}"),
-        ("take it elsewhere", f"python -m export.{export} --flagfile={out} --out={out}.{export}{also}"),
+        ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={run}{also}{seen}"),
+        ("measure it again", f"python -m tfrecog.evaluate --flagfile={run}{also}"),
+        (
+            "take it elsewhere",
+            f"python -m export.{export} --flagfile={run} --out={shlex.quote(f'{out}.{export}')}{also}",
+        ),
     ]
     if more := gain_of(plan, taken or plan.steps):
-        start = f"python -m tfrecog.fit {photos} --out={out}-longer --minutes={minutes:g}"
+        start = f"python -m tfrecog.fit {photos} --out={longer} --minutes={minutes:g}"
         lines.append((f"give it more time: {more}", start))
-    lines.append(("train this again, to the bit", f"python -m tfrecog.train --flagfile={out} --workdir={out}-again"))
+    lines.append(("train this again, to the bit", f"python -m tfrecog.train --flagfile={run} --workdir={again}"))
     return ["", "what to type next:"] + [line for why, what in lines for line in (f"  # {why}", f"  {what}")]
 
 
