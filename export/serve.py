@@ -19,8 +19,14 @@ from tfrecog.cli.facts import NonNegative, Positive, Range
 class Flags:
     """Flags of the server."""
 
-    model: Annotated[str, "Folder that export.saved_model wrote; its newest version is served."] = ""
-    name: Annotated[str, "Name of the model in addresses. Empty: that of the folder."] = ""
+    model: Annotated[str, "Folder that export.saved_model wrote; several with commas."] = ""
+    name: Annotated[str, "Name of the model in addresses; of several with commas. Empty: that of the folder."] = ""
+    versions: Annotated[
+        str, "Versions that are served. latest:N: the newest N. Numbers, as 3,4: those. Versions with a label are, too."
+    ] = "latest:1"
+    watch: Annotated[
+        bool, "Take up new versions in the folder while the server runs, and let go those that are not wanted any more."
+    ] = False
     host: Annotated[
         str,
         "Address to listen on. Whoever reaches it may use the server, so by default only this machine does; 0.0.0.0: "
@@ -76,21 +82,20 @@ class Flags:
 def main(flags: Flags) -> None:
     """Serves until a signal comes."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else it logs each client whose TLS fails.
-    from .artifact import metadata
-    from .served_graph import versions
-    from .server import run
+    from .server import keeper, run
     from .server.tls import Tls
+    from .server.workers import Workers
 
     if not flags.host:  # It would mean every network.
         raise UserError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
-    name, path = run.name_of(flags.name, flags.model), versions.latest(flags.model)
-    described = metadata.load(path)
+    workers = Workers(flags)
+    keepers = keeper.keepers(flags, workers)
     encrypted = Tls(flags.tls_cert, flags.tls_key, flags.tls_client_ca) if flags.tls_cert else None
     if encrypted:
         encrypted.context()
     listening = run.bound(flags.host, flags.port, "port")
-    print(f"Loading {path} ...", flush=True)
-    asyncio.run(run.serve(flags, name, listening, path, described, encrypted))
+    print(f"Loading {flags.model} ...", flush=True)
+    asyncio.run(run.serve(flags, keepers, workers, listening, encrypted))
 
 
 if __name__ == "__main__":

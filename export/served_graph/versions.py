@@ -13,6 +13,8 @@ from tfrecog.cli.errors import UserError
 from ..artifact import metadata
 from . import operations
 
+_LAST = "variables/variables.index"  # of the files in the list of checksums
+
 
 class Version(NamedTuple):
     """A version that is being written: the folder to write to, and the one that it becomes."""
@@ -40,6 +42,21 @@ def latest(folder: str | Path) -> Path:
             f"there is no SavedModel in {path}: name the folder that python -m export.saved_model --out=DIR wrote"
         )
     return path / str(known[-1])
+
+
+def check_whole(version: str | Path) -> None:
+    """UserError names what a version lacks that is still being copied, or was cut off.
+
+    The list of checksums is written last, in the order of the names, of which that of the variables' index is the last:
+    so a list that was cut off has no such line.
+    """
+    path = Path(version) / metadata.EXTRA / checksums.SUMS
+    if not path.is_file():
+        raise UserError(f"it is not whole: {path} is not there yet, which the export writes last")
+    last = f"  {_LAST}\n".encode()
+    if not path.read_bytes().endswith(last):
+        raise UserError(f"it is not whole: {path} ends before {_LAST}")
+    checksums.check(Path(version), metadata.EXTRA, "copy it again")
 
 
 def load(version: str | Path):

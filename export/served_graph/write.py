@@ -13,7 +13,7 @@ from tfrecog.ops import target
 
 from ..artifact import metadata
 from ..litert.graph import module
-from . import operations, signatures, versions
+from . import operations, signatures, versions, warm_up
 
 TARGETS: dict[str, target.Target] = {"cpu": "machine", "any": "portable"}
 
@@ -48,6 +48,8 @@ def write(
             raise NotWritten(f"nothing was written to {out}: {str(error).splitlines()[0]}") from error
         _without_uuid(version.draft / "fingerprint.pb")
         operations.check(version.draft)
+        if experiment.detector.proposals != "record" or experiment.task != "detection":  # Requests have none.
+            warm_up.write(version.draft, Path(out).resolve().name, experiment)
         metadata.write(version.draft, model_metadata)
     return version.final, described
 

@@ -1,9 +1,14 @@
 """A version of a model: pictures in, results out, by way of the queue that makes batches."""
 
 import asyncio
+import contextlib
+import functools
 import gc
+import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,7 @@ from .metrics import Statistics
 from .requests import InferenceRequest
 from .workers import Workers
 
-_WARM_UP = (240, 320)
+_LOOK = 0.05  # seconds between two looks whether all that was begun is answered
 
 
 class ServedModel:
@@ -42,24 +47,43 @@ class ServedModel:
             max_pixels=config.max_megapixels * 1e6,
         )
         self._work: asyncio.Task | None = None
+        self._open = 0  # requests in work
 
     async def warm_up(self) -> None:
-        """Loads the model and lets it see two batches; UserError if it cannot be served."""
-        self._saved = await self._batcher.in_thread(_load, self.path)
-        for count in (1, 2):
-            await self._batcher.in_thread(self._saved.see, np.zeros([count, *_WARM_UP, 3], np.uint8))
+        """Loads the model and lets it see pictures as its run had them; UserError if it cannot be served."""
+        with ThreadPoolExecutor(1, thread_name_prefix="load", initializer=_stand_back) as loading:
+            self._saved = await asyncio.get_running_loop().run_in_executor(loading, self._loaded)
         self.outputs = {
             name: (np.dtype(spec.dtype.as_numpy_dtype), spec.shape.as_list())
             for name, spec in self._saved.outputs.items()
         }
-        gc.freeze()  # TensorFlow's million objects, which each full collection would visit while nothing else runs.
         self._work = asyncio.create_task(self._batcher.work())
+
+    def _loaded(self):
+        from ..served_graph import warm_up
+
+        saved = _load(self.path)
+        for height, width in warm_up.sizes(self.path):
+            for count in (1, 2):
+                saved.see(np.zeros([count, height, width, 3], np.uint8))
+        return saved
+
+    async def leave(self) -> None:
+        """Answers what it has begun, and closes."""
+        while self._open:
+            await asyncio.sleep(_LOOK)
+        self.close()
+        gc.collect()  # A SavedModel is full of cycles, and its weights hang on them.
 
     async def answer(self, request: InferenceRequest, respond: Callable) -> Any:
         """What `respond` makes, in a thread, of this model, a request, and the results of its pictures in order."""
-        with self.statistics.request(len(request.pictures)):
-            results = await self._results(request.pictures)
-            return await self.workers.run(respond, self, request, results)
+        self._open += 1
+        try:
+            with self.statistics.request(len(request.pictures)):
+                results = await self._results(request.pictures)
+                return await self.workers.run(respond, self, request, results)
+        finally:
+            self._open -= 1
 
     async def _results(self, pictures_: list[pictures.Picture]) -> list[dict[str, Any]]:
         """Results of pictures, in their order; the first that is refused refuses them all."""
@@ -90,8 +114,15 @@ class ServedModel:
         self.statistics.forget()
 
 
+def _stand_back() -> None:
+    """A thread that loads a model leaves the cores to those that answer, where the system has such an order."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 def _load(path: Path):
     """The model of a version; UserError if it reads more than pictures."""
+    _import_once()
     from ..served_graph import reader, signatures
 
     saved = reader.SavedReader(path, [signatures.PIXELS])
@@ -101,3 +132,14 @@ def _load(path: Path):
             "cannot be served"
         )
     return saved
+
+
+@functools.cache
+def _import_once() -> None:
+    """Imports TensorFlow, and takes its million objects out of collections, in which nothing else runs.
+
+    Not those of models, which go again.
+    """
+    from ..served_graph import reader, signatures  # noqa: F401
+
+    gc.freeze()

@@ -39,8 +39,8 @@ class Model:
         available = self.available()
         if label:
             if label not in self.labels:
-                known = f"its labels are {', '.join(self.labels)}" if self.labels else "it has no labels"
-                raise Refused(f"{self.name!r} has no label {shown(label)}; {known} (--labels)", 404)
+                known = f"its labels are {', '.join(self.labels)}" if self.labels else "it has none"
+                raise Refused(f"{self.name!r} has no label {shown(label)}; {known}", 404)
             version = self.labels[label]
         if version:
             numbers = ", ".join(one.version for one in available)
@@ -67,7 +67,7 @@ class Registry:
 
     def __init__(self, models: Iterable[Model], workers: Workers):
         self.models, self.workers = {model.name: model for model in models}, workers
-        self.stopping = False
+        self.started = self.stopping = False
 
     def model(self, name: str) -> Model:
         """The model of a name; Refused if there is none."""

@@ -6,12 +6,10 @@ import errno
 import functools
 import logging
 import os
-import re
 import resource
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,23 +18,14 @@ from tfrecog.cli import spelling
 from tfrecog.cli.errors import UserError
 
 from . import client_protocols, grpc_api, http_connection, rest_api
+from .keeper import Keeper
 from .limits import Limits
 from .model import ServedModel
-from .registry import Model, Registry, Version
+from .registry import Registry
 from .tls import Tls
 from .workers import Workers
 
 _say = functools.partial(print, flush=True)
-
-
-def name_of(name: str, folder: str) -> str:
-    """The name of the model in addresses; UserError if it would not stand in one."""
-    name = name or Path(folder).resolve().name
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(
-            f"--name: {name!r} cannot stand in an address; letters, digits and . _ - can, as in --name=dogs"
-        )
-    return name
 
 
 def bound(host: str, port: int, flag: str) -> socket.socket:
@@ -62,19 +51,14 @@ def _taken(host, port, flag, reason):
     )
 
 
-async def serve(
-    flags, name: str, listening: socket.socket, path: Path, metadata: dict[str, Any], tls: Tls | None = None
-) -> None:
-    """Serves the version of a model in a folder under a name until a signal comes.
+async def serve(flags, keepers: list[Keeper], workers: Workers, listening: socket.socket, tls: Tls | None) -> None:
+    """Serves the models of keepers until a signal comes.
 
     Raises:
-        UserError: the model cannot be loaded, or the port of gRPC is taken.
+        UserError: a model cannot be loaded, or the port of gRPC is taken.
     """
     _prepare()
-    workers, stop = Workers(flags), asyncio.Event()
-    served = ServedModel(name, path, metadata, workers)
-    version = Version(served.version, "LOADING", served=served)
-    registry = Registry([Model(name, {version.number: version})], workers)
+    registry, stop = Registry([one.model for one in keepers], workers), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _stop, registry, stop, number)
     limits = Limits(max_bytes=int(flags.max_request_mb * 2**20), max_requests=flags.max_in_flight)
@@ -82,17 +66,23 @@ async def serve(
     remote, grpc_port = await _remote(flags, registry, limits, tls)
     answering = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        await served.warm_up()
+        for one in keepers:
+            await one.start()
     except BaseException:
         if remote:
             await remote.stop(0)
         raise
-    version.state = "AVAILABLE"
+    registry.started = True
+    served = [model for one in keepers for model in one.model.available()]
     _say(spelling.here(_served(served, flags.host, listening.getsockname()[1], grpc_port, tls)))
+    watching = [asyncio.create_task(one.watch()) for one in keepers if one.watched]
     await stop.wait()
+    for one in watching:
+        one.cancel()
     server.should_exit = True
     await asyncio.gather(answering, *([remote.stop(flags.grace_s)] if remote else []))
-    served.close()
+    for one in keepers:
+        one.close()
     workers.close()
     _say("stopped; what was begun is answered")
 
@@ -140,7 +130,7 @@ def _stop(registry: Registry, stop: asyncio.Event, number: int) -> None:
     if stop.is_set():
         _say("stopped at once")
         os._exit(128 + number)
-    if not registry.ready():  # Nothing has begun, and a thread that loads the model cannot be stopped.
+    if not registry.started:  # Nothing has begun, and a thread that loads the model cannot be stopped.
         _say("stopped before the model was ready")
         os._exit(0)
     _say("stopping when the requests in work are answered (once more: at once) ...")
@@ -148,16 +138,21 @@ def _stop(registry: Registry, stop: asyncio.Event, number: int) -> None:
     stop.set()
 
 
-def _served(model: ServedModel, host: str, port: int, grpc_port: int, tls: Tls | None) -> str:
+def _served(models: list[ServedModel], host: str, port: int, grpc_port: int, tls: Tls | None) -> str:
     """What the server prints when it is ready."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else client_protocols.bracketed(host)
-    address, about = f"{'https' if tls else 'http'}://{shown}:{port}", model.metadata
+    address, model = f"{'https' if tls else 'http'}://{shown}:{port}", models[-1]
     predict, remote = f"{address}/v1/models/{model.name}:predict", f"\n  gRPC     {shown}:{grpc_port}"
+    lines = [f"Serving {one.path} ({_about(one.metadata)}) as {one.name!r}\n" for one in models]
     return f"""\
-Serving {model.path} ({about["task"]}, {len(about["classes"])} classes, step {about.get("step", "?")}) as {model.name!r}
+{"".join(lines)}\
   REST     {predict}, {address}/v2/models/{model.name}/infer{remote if grpc_port >= 0 else ""}
   Page     {address}/
   State    {address}/v2/health/ready, {address}/v2/models/{model.name}, {address}/metrics
 Try it:
   curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg {predict}
   python -m export.client --url={address} --images=photo.jpg --out=SEEN"""
+
+
+def _about(metadata: dict[str, Any]) -> str:
+    return f"{metadata['task']}, {len(metadata['classes'])} classes, step {metadata.get('step', '?')}"

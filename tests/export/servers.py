@@ -15,11 +15,10 @@ from pathlib import Path
 import grpc
 
 from export import serve
-from export.artifact import metadata
 from export.messages import inference_pb2 as pb
-from export.served_graph import versions
-from export.server import run
+from export.server import keeper, run
 from export.server.tls import Tls
+from export.server.workers import Workers
 from tests import processes
 from tests.folders import REPOSITORY
 from tests.processes import until
@@ -142,12 +141,13 @@ def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
     """Runs `story` in a thread beside a server in this process, which SIGTERM ends; returns what the server printed."""
 
     async def both():
-        flags_ = {"grace_s": 1.0} | flags
-        given = serve.Flags(model=str(folder), grpc_port=0, **flags_)
-        path = versions.latest(given.model)
+        flags_ = {"grace_s": 1.0, "model": str(folder)} | flags
+        given = serve.Flags(grpc_port=0, **flags_)
+        workers = Workers(given)
+        keepers = keeper.keepers(given, workers)
         listening = run.bound(given.host, 0, "port")
         tls = Tls(given.tls_cert, given.tls_key, given.tls_client_ca) if given.tls_cert else None
-        server = asyncio.create_task(run.serve(given, folder.name, listening, path, metadata.load(path), tls))
+        server = asyncio.create_task(run.serve(given, keepers, workers, listening, tls))
         while "Try it" not in printed.getvalue():
             if server.done():
                 server.result()

@@ -55,7 +55,7 @@ def model(flagfile, tmp_path_factory):
 def test_an_export_that_was_killed_leaves_no_version_and_the_next_one_clears_up(model):
     assert [part.name for part in model.iterdir()] == ["1"]
     files = {part.name for part in (model / "1/assets.extra").iterdir()}
-    assert files == {"tfrecog.json", "labels.txt", "experiment.flags", "SHA256SUMS"}
+    assert files == {"tfrecog.json", "labels.txt", "experiment.flags", "SHA256SUMS", "tf_serving_warmup_requests"}
 
 
 def test_weights_are_in_an_export_once(model, flagfile):

@@ -71,7 +71,7 @@ def test_prediction_service_answers_with_tensors_and_the_version(colours):
     ("spec", "code", "sentence"),
     [
         ({"version": {"value": 9}}, "NOT_FOUND", "in version 3, not in 9"),
-        ({"version_label": "canary"}, "NOT_FOUND", "no label 'canary'; it has no labels"),
+        ({"version_label": "canary"}, "NOT_FOUND", "no label 'canary'; it has none"),
         ({"name": "dogs"}, "NOT_FOUND", "no model is named 'dogs'"),
         ({"signature_name": "x"}, "INVALID_ARGUMENT", "this server has serving_default and image_tensor"),
     ],
