@@ -68,10 +68,11 @@ class Operation:
 
 
 def describe(content: bytes) -> dict:
-    """What of a TFLite file runs on the GPU: `operations` `of` all, the share of `multiply_adds`, `refused`, `whole`.
+    """What of a TFLite file runs on the GPU: `operations` `of` all, the share of `multiply_adds`, `fixed`, `refused`.
 
-    Those of loops count too, once. `refused` are the operations that the delegate does not take, in the file's order:
-    `operation`, `layer`, `reason`. `fixed` is whether all sizes are fixed; if not, no GPU takes the file.
+    Those of loops count too, once. `refused` are the operations that the delegate does not take, from the first layer
+    with weights on, in the file's order: `operation`, `layer`, `reason`. `fixed` is whether all sizes are fixed; if
+    not, no GPU takes the file.
     """
     model = convert.parsed(content)
     graphs = [operations(model, graph) for graph in model.subgraphs]
@@ -79,12 +80,14 @@ def describe(content: bytes) -> dict:
     taken = [found[i] for found in graphs for i in largest(found)] if fixed else []
     every = [one for found in graphs for one in found]
     products = sum(one.products for one in every)
+    start = next((i for i, one in enumerate(every) if one.products), 0)
+    refused = [one for one in every[start:] if one.refused]
     return {
         "operations": len(taken),
         "of": len(every),
         "multiply_adds": round(sum(one.products for one in taken) / products, 4) if products else 0.0,
         "fixed": fixed,
-        "refused": [{"operation": one.name, "layer": one.layer, "reason": one.refused} for one in every if one.refused],
+        "refused": [{"operation": one.name, "layer": one.layer, "reason": one.refused} for one in refused],
     }
 
 
@@ -109,6 +112,8 @@ def operations(model: Any, graph: Any) -> list[Operation]:
         results = [_operand(model, graph.tensors[i]) for i in one.outputs]
         version = model.operatorCodes[one.opcodeIndex].version
         reason = _refusal(name, version, operands, results, one.builtinOptions)
+        if name in _BROADCAST - {"ADD", "MUL"} and one.inputs[0] == one.inputs[1]:
+            reason = "the same input twice"
         if name == "DEQUANTIZE" and operands[0].constant and operands[0].kind == "FLOAT16":
             halves[one.outputs[0]] = one.inputs[0]
             reason = _HALF
@@ -190,8 +195,6 @@ def _own_rule(name, inputs, outputs, options) -> str:
         ranks = {len(one.shape) for one in runtime}
         if len(ranks) > 1 and 0 in ranks:
             return "a computed number without dimensions"
-        if inputs[0] is inputs[1] and name not in ("ADD", "MUL"):
-            return "the same input twice"
     if name == "GATHER" and len(inputs[1].shape) != 1:
         return "indices of more than one dimension"
     stretched = any(one.shape != outputs[0].shape and math.prod(one.shape) > 1 for one in inputs[1:])

@@ -25,7 +25,8 @@ def groups(content):
 
 
 def names_of(content):
-    return {one["operation"] for one in gpu.describe(content)["refused"]}
+    model = convert.parsed(content)
+    return {one.name for graph in model.subgraphs for one in gpu.operations(model, graph) if one.refused}
 
 
 def test_backbone_pyramid_and_rpn_of_a_detector_are_one_group_on_the_gpu(exported):
@@ -37,7 +38,10 @@ def test_backbone_pyramid_and_rpn_of_a_detector_are_one_group_on_the_gpu(exporte
     network = [(layer, there) for layer, there in layers if layer.split("/")[1] in ("backbone", "fpn", "rpn")]
     assert len(network) > 20 and all(there for _, there in network), network
     assert not any(there for layer, there in layers if (layer, there) not in network)
-    assert gpu.describe(exported("mask_rcnn").content)["fixed"]
+    described = gpu.describe(exported("mask_rcnn").content)
+    assert described["fixed"]
+    (first, *_), text = described["refused"], gpu.text(described)
+    assert first["layer"] == "detector" and text.startswith(f"GPU: {described['operations']} of {described['of']} ")
 
 
 def test_a_file_whose_sizes_depend_on_values_is_not_for_a_gpu():
@@ -49,6 +53,19 @@ def test_a_file_whose_sizes_depend_on_values_is_not_for_a_gpu():
     described = gpu.describe(content)
     assert not described["fixed"] and described["operations"] == 0
     assert gpu.text(described) == "GPU: nothing, for sizes of tensors depend on values"
+
+
+def test_a_difference_of_the_same_number_is_refused_and_a_sum_is_not():
+    """As is_finite has it, x - x == 0."""
+
+    def call(image):
+        x = tf.cast(image, tf.float32)
+        return {"scores": x + x, "sound": tf.math.is_finite(x)}
+
+    content = convert.convert(lite_graph.Graph(call, [tf.TensorSpec([1, 4, 4, 3], tf.uint8, "image")]))
+    assert [(one["operation"], one["reason"]) for one in gpu.describe(content)["refused"]] == [
+        ("SUB", "the same input twice")
+    ]
 
 
 def test_the_largest_group_is_taken_and_what_waits_for_another_is_not_in_it():
