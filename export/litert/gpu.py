@@ -3,7 +3,7 @@
 A delegate splits a graph into groups of operations that it knows and can run at a time, and LiteRT's takes the group of
 the most operations; all others stay on the CPU. The rules are those of LiteRT 2.3 (ml_drift_delegate/tflite/
 model_builder.cc, tflite/tools/versioning/gpu_compatibility.cc) for the operations that our files have; one that is not
-in `KNOWN` counts as refused. tests/export/test_gpu.py holds them against the delegate; see docs/decisions/0040.
+in `KNOWN` counts as refused. tests/export/test_gpu.py holds them against the delegate; see docs/decisions/0042.
 """
 
 import dataclasses
