@@ -103,7 +103,10 @@ def test_the_delegate_takes_what_its_rules_say_and_computes_the_same(exported, r
     found, counts, refused = delegate.run(one.content, one.inputs(), tmp_path)
     assert {*counts} == {*groups(one.content)} and refused == names_of(one.content)
     for name, value in run(one.content, one.inputs()).items():
-        np.testing.assert_allclose(found[name], value, atol=1e-4 if "scores" in name else 1e-2, err_msg=name)
+        if name == "labels":  # Of two classes that are all but equal a rounding decides.
+            assert np.ptp(value) > 1 and (found[name] != value).mean() < 1e-3
+        else:
+            np.testing.assert_allclose(found[name], value, atol=1e-4 if "scores" in name else 1e-2, err_msg=name)
 
 
 def test_only_a_tflite_file_runs_on_a_gpu(tmp_path):
