@@ -1,4 +1,4 @@
-"""Serves a folder of export.saved_model over REST and gRPC.
+"""Serves a folder of export.saved_model, or a TFLite file, over REST and gRPC.
 
 python -m export.serve --model=DIR --port=8080
 """
@@ -19,7 +19,9 @@ from tfrecog.cli.facts import NonNegative, Positive, Range
 class Flags:
     """Flags of the server."""
 
-    model: Annotated[str, "Folder that export.saved_model wrote; several with commas."] = ""
+    model: Annotated[
+        str, "Folder that export.saved_model wrote, or a TFLite file, which needs no TensorFlow; several with commas."
+    ] = ""
     name: Annotated[str, "Name of the model in addresses; of several with commas. Empty: that of the folder."] = ""
     versions: Annotated[
         str, "Versions that are served. latest:N: the newest N. Numbers, as 3,4: those. Versions with a label are, too."

@@ -131,6 +131,11 @@ class CanvasModel:
             )
 
     @property
+    def tensors(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Inputs and outputs by name, with `shape` and `dtype`."""
+        return self._inputs, self._outputs
+
+    @property
     def given(self) -> metadata.Input:
         """How a photo becomes the input."""
         return self.metadata[self.kind]["input"]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from tfrecog.cli.errors import UserError
 
-from ..artifact import metadata
 from ..served_graph import versions
+from . import engines
 from .model import ServedModel
 from .registry import Model, Version
 from .workers import Workers
@@ -49,13 +49,13 @@ class Keeper:
         self._tried: dict[str, tuple] = {}  # files of versions that could not be served
         self._leaving: set[asyncio.Task] = set()
         self._started = False
-        newest = versions.latest(folder)
-        self._alone = newest == self._folder  # The folder is itself a version.
+        # A TFLite file, or a folder that is itself a version.
+        self._alone = self._folder.suffix == engines.LITE or versions.latest(folder) == self._folder
         if self._alone and watched:
             raise UserError(f"--watch: {folder} is a version; name the folder that versions are exported to")
         if not watched:
             for path in self._wanted()[: policy.latest or None]:
-                metadata.load(path)
+                engines.described(path)
 
     def _number(self, path: Path) -> str:
         return path.name if path.name.isdecimal() else "1"
@@ -145,7 +145,7 @@ class Keeper:
         if self.watched:
             await asyncio.to_thread(versions.check_whole, path)
         version.state = "LOADING"
-        described = await asyncio.to_thread(metadata.load, path)
+        described = await asyncio.to_thread(engines.described, path)
         tasks = {one.metadata["task"] for one in self.model.available()} - {described["task"]}
         if tasks:
             raise UserError(f"it is a model for {described['task']}, and {self.model.name} one for {tasks.pop()}")
@@ -191,7 +191,8 @@ def keepers(flags, workers: Workers) -> list[Keeper]:
 
 def _name(name: str, folder: str) -> str:
     """The name of a model in addresses; UserError if it would not stand in one."""
-    name = name or Path(folder).resolve().name
+    path = Path(folder).resolve()
+    name = name or (path.stem if path.suffix == engines.LITE else path.name)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(
             f"--name: {name!r} cannot stand in an address; letters, digits and . _ - can, as in --name=dogs"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import gc
 import os
 import threading
@@ -12,12 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tfrecog.cli.errors import UserError
-
 from ..artifact.metadata import reading
-from . import pictures, responses
+from . import engines, pictures
 from .batching import Batcher
 from .metrics import Statistics
 from .requests import InferenceRequest
@@ -27,21 +22,21 @@ _LOOK = 0.05  # seconds between two looks whether all that was begun is answered
 
 
 class ServedModel:
-    """A SavedModel that answers requests of any protocol."""
+    """A model that answers requests of any protocol."""
 
     def __init__(self, name: str, path: Path, metadata: dict[str, Any], workers: Workers):
         self.name, self.path, self.metadata = name, path, metadata
         self.version = path.name if path.name.isdecimal() else "1"
         self.statistics = Statistics(name, self.version)
-        self.outputs: dict[str, tuple[np.dtype, list[int | None]]] = {}  # of the model: types and shapes, by name
+        self.outputs: engines.Outputs = {}
         self.workers = workers
-        self._saved: Any = None
+        self._engine: Any = None
         self._reading = reading(metadata)
         config = workers.config
         self._batcher = Batcher(
-            lambda images: self._saved.see(images),
+            lambda images: self._engine.see(images),
             self.statistics,
-            max_batch=config.max_batch,
+            max_batch=1 if path.suffix == engines.LITE else config.max_batch,  # It sees one picture at a time.
             max_wait=config.max_wait_ms / 1000,
             max_waiting=config.max_in_flight,
             max_pixels=config.max_megapixels * 1e6,
@@ -52,21 +47,10 @@ class ServedModel:
     async def warm_up(self) -> None:
         """Loads the model and lets it see pictures as its run had them; UserError if it cannot be served."""
         with ThreadPoolExecutor(1, thread_name_prefix="load", initializer=_stand_back) as loading:
-            self._saved = await asyncio.get_running_loop().run_in_executor(loading, self._loaded)
-        self.outputs = {
-            name: (np.dtype(spec.dtype.as_numpy_dtype), spec.shape.as_list())
-            for name, spec in self._saved.outputs.items()
-        }
+            loop = asyncio.get_running_loop()
+            self._engine = await loop.run_in_executor(loading, engines.load, self.path)
+        self.outputs = self._engine.outputs
         self._work = asyncio.create_task(self._batcher.work())
-
-    def _loaded(self):
-        from ..served_graph import warm_up
-
-        saved = _load(self.path)
-        for height, width in warm_up.sizes(self.path):
-            for count in (1, 2):
-                saved.see(np.zeros([count, height, width, 3], np.uint8))
-        return saved
 
     async def leave(self) -> None:
         """Answers what it has begun, and closes."""
@@ -95,14 +79,14 @@ class ServedModel:
                 task.cancel()
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
-        begun = time.monotonic()
+        begun, engine = time.monotonic(), self._engine
         async with self.workers.budget.taken(picture.pixels):
             pixels = await self.workers.run(picture.decode, self._reading)
             self.statistics.took("decode", time.monotonic() - begun)
             outputs = await self._batcher.see(pixels)
         size, begun = pixels.shape[:2], time.monotonic()
         del pixels
-        results = await self.workers.run(responses.of_picture, outputs, size, self.metadata)
+        results = await self.workers.run(engine.results, outputs, size)
         self.statistics.took("results", time.monotonic() - begun)
         return results
 
@@ -110,7 +94,7 @@ class ServedModel:
         """Ends its thread, and forgets the model."""
         if self._work:
             self._work.cancel()
-        self._saved = None
+        self._engine = None
         self.statistics.forget()
 
 
@@ -118,28 +102,3 @@ def _stand_back() -> None:
     """A thread that loads a model leaves the cores to those that answer, where the system has such an order."""
     with contextlib.suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-def _load(path: Path):
-    """The model of a version; UserError if it reads more than pictures."""
-    _import_once()
-    from ..served_graph import reader, signatures
-
-    saved = reader.SavedReader(path, [signatures.PIXELS])
-    if saved.reads_proposals:
-        raise UserError(
-            f"{path} reads proposals, and a server has only pictures: a detector on the proposals of its records "
-            "cannot be served"
-        )
-    return saved
-
-
-@functools.cache
-def _import_once() -> None:
-    """Imports TensorFlow, and takes its million objects out of collections, in which nothing else runs.
-
-    Not those of models, which go again.
-    """
-    from ..served_graph import reader, signatures  # noqa: F401
-
-    gc.freeze()

@@ -26,10 +26,16 @@ def of_picture(outputs: dict[str, np.ndarray], size: tuple[int, int], described:
     result: dict[str, Any] = {"image_size": np.array(size, np.int32)}
     if "detection_classes" not in outputs:
         return result | outputs
-    found = Detections.of(results.detections(outputs, size, described), size)
     names = outputs["detection_class_names"][outputs["detection_classes"] > 0]
-    result |= {"num_detections": np.array(len(names), np.int32), "detection_class_names": names}
-    return result | {name: getattr(found, own) for name, own in DETECTIONS.items() if name in outputs}
+    return of_detections(results.detections(outputs, size, described), size, names)
+
+
+def of_detections(predicted: dict[str, Any], size: tuple[int, int], names: np.ndarray) -> dict[str, Any]:
+    """The same of detections as `CanvasModel.predict` gives them, and the names [n] of their classes."""
+    found = Detections.of(predicted, size)
+    result: dict[str, Any] = {"image_size": np.array(size, np.int32), "num_detections": np.array(len(names), np.int32)}
+    arrays = {name: getattr(found, own) for name, own in DETECTIONS.items() if own in predicted}
+    return result | {"detection_class_names": names} | arrays
 
 
 def dumps(content: dict) -> bytes:

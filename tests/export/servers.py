@@ -117,7 +117,7 @@ class Process(Address):
         """Waits until it says that it serves, and reads where."""
         until(lambda: self.says("Try it") or self.says("\nerror: "))
         assert self.says("Try it"), self.printed()
-        super().__init__(self.folder.name, self.printed())
+        super().__init__(self.folder.stem, self.printed())
         return self
 
     def printed(self):
@@ -153,7 +153,7 @@ def beside(folder: Path, story: Callable[[Address], None], **flags) -> str:
                 server.result()
             await asyncio.sleep(0.02)
         try:
-            await asyncio.to_thread(story, Address(folder.name, printed.getvalue()))
+            await asyncio.to_thread(story, Address(folder.stem, printed.getvalue()))
         finally:
             if "stopping" not in printed.getvalue():  # by the story
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -4,7 +4,7 @@ from typing import Any
 
 import tfrecog
 
-from .. import tensor_bytes
+from .. import engines, tensor_bytes
 from ..metrics import Duration
 from ..model import ServedModel
 from ..registry import Registry
@@ -22,7 +22,6 @@ _KEPT = (
     "pixel_ranges", "orientation",
 )  # fmt: skip
 _STATES = {"START": "UNAVAILABLE", "LOADING": "LOADING", "AVAILABLE": "READY", "UNLOADING": "UNLOADING"}
-_PLATFORM, _BACKEND = "tensorflow_savedmodel", "tensorflow"
 
 
 def server_ready(registry: Registry) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def metadata(registry: Registry, **asked: str) -> dict[str, Any]:
     return {
         "name": model.name,
         "versions": [one.version for one in registry.model(model.name).available()],
-        "platform": _PLATFORM,
+        "platform": engines.platform(model.path)[0],
         "inputs": described[0],
         "outputs": described[1],
         "parameters": {key: model.metadata[key] for key in _KEPT if key in model.metadata},
@@ -71,8 +70,8 @@ def config(registry: Registry, **asked: str) -> dict[str, Any]:
     ]
     return {
         "name": model.name,
-        "platform": _PLATFORM,
-        "backend": _BACKEND,
+        "platform": engines.platform(model.path)[0],
+        "backend": engines.platform(model.path)[1],
         "max_batch_size": model.workers.bounds.max_pictures,
         "input": described[0],
         "output": described[1],
