@@ -198,7 +198,7 @@ def test_other_flags_in_the_workdir_of_a_run_are_listed_with_both_values(tmp_pat
         folder.begin(flags.change(experiment, ["--optim.learning_rate=0.5", "--optim.momentum=0.8"]), INFO)
     assert "--optim.learning_rate: 0.2 there, 0.5 now" in str(error.value)
     assert "--optim.momentum: 0.9 there, 0.8 now" in str(error.value)
-    assert "another --workdir" in str(error.value)
+    assert f"another --workdir (from these weights: --train.start_from={tmp_path})" in str(error.value)
     assert flags.load(Experiment(), tmp_path / "experiment.flags") == experiment
 
 

@@ -189,10 +189,11 @@ def _check_same(workdir, experiment, info):
     if experiment.schedule.decay in ("cosine", "poly", "linear") and "schedule.epochs" in found:
         changed["schedule.epochs"] = found["schedule.epochs"]  # The rate of every step depends on it.
     if changed:
+        weights, flagfile = (shlex.quote(str(path)) for path in (workdir, workdir / FLAGFILE))
         raise UserError(
             f"{workdir} holds a run with other flags:\n{listing(changed)}\n"
-            f"Start a new run with another --workdir, or continue this one with its own values:\n"
-            f"  python -m tfrecog.train --flagfile={shlex.quote(str(workdir / FLAGFILE))}"
+            f"Start a new run with another --workdir (from these weights: --train.start_from={weights}), or continue "
+            f"this one with its own values:\n  python -m tfrecog.train --flagfile={flagfile}"
         )
     _check_same_records(workdir, experiment, info)
 
