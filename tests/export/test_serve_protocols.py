@@ -190,6 +190,7 @@ def test_health_is_told_of_the_server_its_services_and_models(colours):
 def test_every_path_of_the_description_is_answered(colours):
     _, told = got(colours, "/openapi.json")
     assert told["components"]["parameters"]["name"]["schema"]["enum"] == ["colours"]
+    assert told["paths"]["/v2/models/{name}"]["get"]["parameters"] == [{"$ref": "#/components/parameters/name"}]
     for path, methods in told["paths"].items():
         here = path.format(name="colours", version="3", label="x")
         status, _, body = colours.ask(*(["GET", here] if "get" in methods else ["POST", here, "{}"]))

@@ -146,9 +146,7 @@ def description(registry: Registry) -> dict[str, Any]:
 
 def _named(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    return [
-        {"name": one, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for one in names
-    ]
+    return [{"$ref": f"#/components/parameters/{one}"} for one in names]
 
 
 def _answers(schema: dict[str, Any], *statuses: str) -> dict[str, Any]:
