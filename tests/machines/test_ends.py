@@ -75,11 +75,9 @@ def test_what_ends_one_ends_the_others_and_the_same_command_continues(case, stra
     command = recipe, request.getfixturevalue(records), tmp_path, *flags
     machines = Machines(*command)
     reach(machines, "step 6/")
-    begin = time.monotonic()
     os.kill(machines.processes[index].pid, number)
-    status, output = machines.processes[1 - index].finish(100)
+    status, output = machines.processes[1 - index].finish(200)  # One that waits for ever is aborted.
     assert status == others, output
-    assert time.monotonic() - begin < 60
     if number == signal.SIGSTOP:
         os.kill(machines.processes[index].pid, signal.SIGKILL)
     assert machines.processes[index].finish(100)[0] == own
