@@ -7,6 +7,7 @@ RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 QUICKSTART ?= quickstart
+STARTER ?= starter
 # Processes that share the tests, by file; each keeps about one core busy and takes up to 4 GB.
 TEST_WORKERS ?= 2
 # By the names of files: by the number of their tests, as is usual, trainings would come last, and one worker would wait.
@@ -23,11 +24,12 @@ START := $(shell date +%s)
 
 .NOTPARALLEL:  # Two targets would install at once.
 
-.PHONY: help setup quickstart quick test test-long machines fuzz check docs bench clean
+.PHONY: help setup quickstart starter quick test test-long machines fuzz check docs bench clean
 
 help:
 	@echo "make setup       the environment, in $(VENV)"
 	@echo "make quickstart  synthetic scenes, training, evaluation and pictures, in $(QUICKSTART)/ (less than 10 minutes on two free cores)"
+	@echo "make starter     the starter weights anew, in $(STARTER)/ (about 90 minutes of CPU time; what was stopped continues)"
 	@echo "make quick       the tests that tell most, in about two minutes: for use between edits"
 	@echo "make test        all tests but the long matrices, of which it has representatives"
 	@echo "make test-long   all tests"
@@ -73,6 +75,14 @@ quickstart: $(RUNS)
 	@echo "how it came to that: $(QUICKSTART)/run/predictions/   $(BIN)/tensorboard --logdir=$(QUICKSTART)/run"
 	@$(BIN)/python -c "import json, time; m = json.load(open('$(QUICKSTART)/run/metrics.json'))['metrics']; \
 		print(f'box_AP50={m[\"box_AP50\"]:.3f} mask_AP50={m[\"mask_AP50\"]:.3f} minutes={(time.time() - $(START)) / 60:.1f}')"
+
+starter: $(RUNS)
+	$(BIN)/python -m pipelines.shapes --count=12000 --split=train --out=$(STARTER)/data
+	$(BIN)/python -m pipelines.shapes --count=300 --split=val --out=$(STARTER)/data
+	$(BIN)/python -m tfrecog.train --flagfile=configs/starter/mask_rcnn_r18_fpn.flags \
+		--data.records=$(STARTER)/data --workdir=$(STARTER)/run
+	$(BIN)/python -c "from tfrecog.weights import starter; print(starter.pack('$(STARTER)/run', '$(STARTER)/starter.zip'))"
+	@echo "to have them in the package: cp $(STARTER)/starter.zip tfrecog/weights/"
 
 quick: $(READY)
 	$(BIN)/python -m pytest $(SHARED) -m "not long" $(QUICK)

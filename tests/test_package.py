@@ -54,7 +54,7 @@ def installed(wheel, tmp_path_factory):
 
 def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
     library = (REPOSITORY / "tfrecog").rglob("*.*")
-    kinds = (".py", ".txt", ".typed", ".html", ".css")
+    kinds = (".py", ".txt", ".typed", ".html", ".css", ".zip")
     expected = {path.relative_to(REPOSITORY).as_posix() for path in library if path.suffix in kinds}
     for name, files in (
         ("pipelines", "*.py"),

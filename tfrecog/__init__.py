@@ -78,7 +78,8 @@ def load(
     Args:
         source: the folder of a run, that of a SavedModel of `export.saved_model` (or of one version), a TFLite file of
             `export.tflite`, an ONNX file of `export.onnx`, or the name of published weights, such as
-            "maskrcnn_resnet50_fpn", which are downloaded once. TFLite and ONNX files need no TensorFlow.
+            "maskrcnn_resnet50_fpn", which are downloaded once, or "starter", those of this package. TFLite and ONNX
+            files need no TensorFlow.
         min_score: detections with a lower score are not found. None: 0.5, or that of an exported file if it is higher.
         checkpoint: of a run: "latest", "best", or a path.
         settings: of a run: other values of its settings, such as {"detector.output.max_detections": 300}.

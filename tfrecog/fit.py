@@ -41,7 +41,9 @@ class Flags(Experiment):
         Positive("minutes"),
     ] = 30.0
     start_from: Annotated[
-        str, "Weights to start from: the folder of a run, or the name of published weights. Empty: as it is chosen."
+        str,
+        "Weights to start from: the folder of a run, the name of published weights, or starter, those in this package. "
+        "none: random weights. Empty: as it is chosen.",
     ] = ""
     kind: Annotated[str, "Which annotations are meant, where there are several kinds; see pipelines.any."] = ""
     classes: Annotated[str, "File of the classes of label maps, one a line, in the order of their labels."] = ""
@@ -50,6 +52,7 @@ class Flags(Experiment):
 
 _OWN = ("photos", "out", "minutes", "start_from", "kind", "classes", "device")
 _INSTEAD = {"workdir": "--out", "data.records": "PHOTOS", "train.start_from": "--start_from"}
+NONE = "none"  # as --start_from: random weights
 _FIT, _LOCK = "python -m tfrecog.fit", ".fit.lock"
 
 
@@ -108,13 +111,13 @@ def _checked(flags: Flags) -> tuple[Path, dict[str, Any]]:
     given = {leaf.path: leaf.value for leaf in settings.leaves(flags) if leaf.path in typed and leaf.path not in _OWN}
     out = Path(flags.out).expanduser()
     files.check(out, f"--out={flags.out}")
-    if flags.start_from and not Path(flags.start_from).expanduser().is_dir():
-        from tfrecog.weights import models
+    if flags.start_from not in ("", NONE) and not Path(flags.start_from).expanduser().is_dir():
+        from tfrecog.api import loading
 
-        if flags.start_from not in models.ALL:
+        if flags.start_from not in loading.published_names():
             raise UserError(
-                f"--start_from={flags.start_from} is neither the folder of a run nor a name of published weights; "
-                "`python -m tfrecog.import_weights --list` has them"
+                f"--start_from={flags.start_from} is neither the folder of a run, nor starter or none, nor a name of "
+                "published weights; `python -m tfrecog.import_weights --list` has them"
             )
     for name in (flagfiles.OF_RUN, "dataset.json", "checkpoints"):
         if (out / name).exists() and not (out / plans.FILE).is_file():
@@ -139,23 +142,32 @@ def _planned(flags: Flags, given: dict[str, Any], source, used):
         for line in advice.before(found):
             say(f"note: {line}")
         planner = planning.Planner(source, found, here, planning.Time(60 * flags.minutes, used), prober)
-        plan = planner.plan(given, _start(flags.start_from))
+        plan = planner.plan(given, _start(flags.start_from, found))
     for line in plan.lines().splitlines():
         say(line)
     say(f"time: {plan.measured['time']}")
     return plan
 
 
-def _start(name: str):
-    """The weights that --start_from names."""
+def _start(name: str, facts):
+    """The weights that --start_from names; where it names none, those of this package if they pay."""
     from tfrecog.api import loading
-    from tfrecog.fitting import start
+    from tfrecog.fitting import finetuning, start
+    from tfrecog.fitting.session.screen import say
 
-    if not name:
+    if name == NONE or (not name and not finetuning.starter_pays(facts)):
         return None
-    if Path(name).expanduser().is_dir():
+    if name and Path(name).expanduser().is_dir():
         return start.of_run(name)
-    return start.of_run(loading.published(name))
+    if name == flagfiles.STARTER:
+        return start.of_starter(asked=True)
+    if name:
+        return start.of_run(loading.published(name))
+    try:
+        return start.of_starter(asked=False)
+    except (OSError, UserError) as error:
+        say(f"note: without the starter weights, from random ones: {error}")
+        return None
 
 
 def _continued(out: Path, flags: Flags, given: dict[str, Any]):

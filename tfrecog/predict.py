@@ -38,7 +38,7 @@ class Flags(RunFlags):
         str,
         "What predicts: the folder of a run, that of a SavedModel of export.saved_model, a .tflite or .onnx file of "
         "export.tflite or export.onnx, or the name of published weights, which are downloaded once, such as "
-        "maskrcnn_resnet50_fpn.",
+        "maskrcnn_resnet50_fpn, or starter, those of this package.",
         OfRun(Experiment),
     ] = ""
     out: Annotated[str, f"{RESULTS} A film becomes an MP4, with FILM.mp4.json, which has a row for each frame."] = (

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +7,7 @@ from tests.fitting import made
 from tfrecog.cli import flags, validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
-from tfrecog.fitting import choices, start
+from tfrecog.fitting import choices, finetuning, start
 from tfrecog.runs import folder as runs
 
 RACCOONS = made.detection(160, 350, 1.4, (("raccoon", 0.6),), each=1, camera=0.9)
@@ -93,3 +94,64 @@ def test_the_rate_is_lower_than_from_nothing_and_for_few_pictures(weights, publi
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match=r"--start_from=.* is no run"):
         start.of_run(tmp_path)
+
+
+DRAWN = {
+    "detector.backbone.name": "resnet18", "detector.backbone.norm": "batch", "detector.backbone.frozen_stages": 0,
+    "detector.backbone.width": 32, "detector.fpn.channels": 64, "detector.fpn.norm": "batch",
+}  # fmt: skip
+
+
+def starter(asked):
+    return start.Start("starter", flags.replace(Experiment(), DRAWN), drawn=True, asked=asked)
+
+
+def begun(plans):
+    """Width of the network → whether plans with it start from weights."""
+    return {
+        plan.experiment().detector.backbone.width: bool(plan.experiment(workdir="x").train.start_from) for plan in plans
+    }
+
+
+def test_this_packages_weights_are_taken_where_the_network_is_theirs_and_all_else_is_chosen_by_the_data():
+    chosen = choices.ladder(RACCOONS, made.TWO_CORES, {}, 600, starter(asked=False))
+    assert begun(chosen) == {64: False, 32: True, 24: False}
+    random = choices.ladder(RACCOONS, made.TWO_CORES, {}, 600)
+    weights = {"train.start_from": "", "train.skip_mismatched": False}
+    for mine, other in zip(chosen, random, strict=True):
+        assert flags.replace(mine.experiment(), weights) == other.experiment()
+    line = next(line for plan in chosen for line in plan.lines().splitlines() if "start_from=starter" in line)
+    assert "--start_from=none" in line and "random ones" in line
+
+
+def test_weights_of_this_package_that_are_asked_for_choose_the_network():
+    assert begun(choices.ladder(RACCOONS, made.TWO_CORES, {}, 600, starter(asked=True))) == {32: True}
+    assert begun(choices.ladder(RACCOONS, made.A_GPU, {}, 600, starter(asked=True))) == {32: True}
+
+
+def test_they_get_the_rate_and_the_passes_of_random_weights(monkeypatch):
+    from tfrecog.weights import starter as weights_of_package
+
+    monkeypatch.setattr(choices, "steps_per_epoch", lambda experiment: 40)
+    random, begins = (choices.ladder(RACCOONS, made.TWO_CORES, {}, 20, one)[0] for one in (None, starter(asked=True)))
+    longer = [choices.with_length(plan, RACCOONS, 4, 300, 3).experiment().optim for plan in (random, begins)]
+    assert longer[1].learning_rate < longer[0].learning_rate  # of a run
+    monkeypatch.setattr(weights_of_package, "place", lambda: Path(starter(asked=True).folder))
+    assert choices.with_length(begins, RACCOONS, 4, 300, 3).experiment().optim == longer[0]
+    assert choices.wanted_pictures(begins, RACCOONS) == choices.wanted_pictures(random, RACCOONS)
+
+
+def test_many_pictures_need_no_drawn_ones_but_may_have_them():
+    many = dataclasses.replace(RACCOONS, images=finetuning.STARTER_MOST + 1)
+    assert finetuning.starter_pays(RACCOONS) and not finetuning.starter_pays(many)
+    assert not finetuning.starter_pays(made.classification(200))
+    assert all(begun(choices.ladder(many, made.TWO_CORES, {}, 20, starter(asked=True))).values())
+
+
+def test_a_network_or_weights_that_are_given_win_over_this_packages():
+    narrow = {"detector.backbone.width": 16}
+    assert begun(choices.ladder(RACCOONS, made.TWO_CORES, narrow, 20, starter(asked=False))) == {16: False}
+    with pytest.raises(UserError, match=r"--start_from=starter.*width 32"):
+        choices.ladder(RACCOONS, made.TWO_CORES, narrow, 20, starter(asked=True))
+    with pytest.raises(UserError, match=r"--start_from=starter.*classification"):
+        choices.ladder(made.classification(200), made.TWO_CORES, {}, 20, starter(asked=True))

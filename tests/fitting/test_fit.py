@@ -93,6 +93,24 @@ def test_what_cannot_be_is_refused_in_a_sentence(arguments, message, photos, tmp
     assert "Traceback" not in printed
 
 
+def test_starter_weights_that_cannot_be_made_are_done_without_unless_they_were_asked_for(monkeypatch, capsys):
+    import tfrecog.fit as fit
+    from tests.fitting import made
+    from tfrecog.fitting import start
+
+    def fails(asked):
+        raise PermissionError("the cache is read-only")
+
+    monkeypatch.setattr(start, "of_starter", fails)
+    few = made.detection(50)
+    assert fit._start("", few) is None
+    assert "note: without the starter weights" in capsys.readouterr().out
+    assert fit._start("none", few) is None and fit._start("", made.detection(5000)) is None
+    assert not capsys.readouterr().out
+    with pytest.raises(PermissionError):
+        fit._start("starter", few)
+
+
 def test_several_machines_are_refused(photos, tmp_path, monkeypatch):
     import tfrecog.fit as fit
 

@@ -64,9 +64,9 @@ def _in_tensorflow(path, source, min_score, checkpoint, settings) -> models.Mode
     if path.is_dir():
         _refuse_of_run(source, checkpoint, settings)
         return of_reader(commands.module("export.served_graph.reader").SavedReader(path), min_score)
-    if source in _published():
+    if source in (names := published_names()):
         return run(published(source), min_score, checkpoint, settings)
-    near = difflib.get_close_matches(source, _published(), 3)
+    near = difflib.get_close_matches(source, names, 3)
     raise UserError(
         f"{source} is no model: give the folder of a run (with {_FLAGS}), that of a SavedModel of export.saved_model, "
         "a .tflite file of export.tflite, an .onnx file of export.onnx, or the name of published weights"
@@ -143,19 +143,22 @@ def _least(min_score: float | None, task: str, source: str | Path) -> float:
 
 
 def published(name: str) -> Path:
-    """The folder of the run of published weights, made of their file when they are first asked for."""
-    from tfrecog.weights import importer
+    """The folder of the run of published weights, or of this package's, made of their file when first asked for."""
+    from tfrecog.weights import importer, models, starter
     from tfrecog.weights.formats import download
 
+    if name == starter.NAME:
+        return starter.folder()
     folder = download.folder() / "runs" / tfrecog.version() / name  # Another version may read other settings.
     with files.alone(folder.with_name(f"{name}.lock")):
         if not (folder / _FLAGS).is_file():
-            _, report = importer.make_run(name, _published()[name], folder)
+            _, report = importer.make_run(name, models.ALL[name], folder)
             print(report)
     return folder
 
 
-def _published() -> Mapping:
-    from tfrecog.weights import models as known
+def published_names() -> list[str]:
+    """The names that `published` knows."""
+    from tfrecog.weights import models, starter
 
-    return known.ALL
+    return [starter.NAME, *models.ALL]

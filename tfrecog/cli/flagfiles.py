@@ -11,6 +11,7 @@ from tfrecog.cli.errors import UserError
 
 OF_RUN = "experiment.flags"  # in the folder of a run
 PLAN = "plan.json"  # in that of a run of tfrecog.fit: what was chosen, and why
+STARTER = "starter"  # the name of the weights that are in this package
 IMPORTED = "imported.json"  # in that of a run that is made of published weights: where they are from
 _MOST_FILES = 100  # that a command reads; a recipe of ours has five
 _MOST_BYTES = 2**20

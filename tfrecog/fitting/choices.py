@@ -44,18 +44,20 @@ def ladder(
     least, _ = _wanted(facts, from_weights=False)
     first = next((place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least), len(rungs) - 1)
     steps = [list(rules.choices(facts, machine, one, given)) for one in rungs[first:]]
-    if start:
+    if start and not start.drawn:
         steps = [[*steps[0], *more] for more in finetuning.ladder(facts, machine, start, steps[0], given)]
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
     plans = [Plan(_merged([of_data, *some], given), *about) for some in steps]
+    if start and start.drawn:
+        plans = finetuning.from_starter(plans, facts, start)
     return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
 
 
 def wanted_pictures(plan: Plan, facts: Facts) -> tuple[int, int]:
     """Pictures that a training of a plan wants to see, and how many are of use at most."""
-    return _wanted(facts, from_weights=bool(plan.experiment().train.start_from))
+    return _wanted(facts, from_weights=finetuning.knows_much(plan.experiment()))
 
 
 def _wanted(facts: Facts, from_weights: bool) -> tuple[int, int]:
@@ -85,7 +87,7 @@ def batches(facts: Facts, machine: Machine, given: Mapping[str, Any] | None = No
 def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: int) -> Plan:
     """The plan with a batch, the rate for it, and a training of so many steps with so many evaluations."""
     values = plan.experiment()
-    from_weights = bool(values.train.start_from)
+    from_weights = finetuning.knows_much(values)
     given = {path for one in plan.choices if one.given for path in one.flags}
     sizes = {"data.batch_size": batch, "data.eval_batch_size": max(4, min(batch, 64))}
     chosen = [Choice("batch", sizes, f"{batch} of {counted(facts.images, 'picture')} a step")]

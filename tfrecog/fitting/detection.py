@@ -59,6 +59,7 @@ def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]
     yield size
     yield from _objects(facts)
     yield network(rung)
+    yield Choice("weights", {"train.start_from": ""}, "random")
     yield _anchors(facts, short)
     yield from _heads(facts, rung, masks, keypoints)
     yield augmentation.flips(facts)
@@ -101,7 +102,7 @@ def _objects(facts: Facts) -> Iterator[Choice]:
 
 
 def network(rung: Rung) -> Choice:
-    """A ResNet and its pyramid, from random weights."""
+    """A ResNet and its pyramid."""
     flags = {
         "detector.backbone.name": rung.network,
         "detector.backbone.norm": "batch",
@@ -110,8 +111,7 @@ def network(rung: Rung) -> Choice:
         "detector.fpn.channels": 256 if rung.network == "resnet50" else 64,
         "detector.fpn.norm": "batch",
     }
-    reason = rung.saved or "as much as this machine trains in the time"
-    return Choice("network", flags, f"from random weights; {reason}")
+    return Choice("network", flags, rung.saved or "as much as this machine trains in the time")
 
 
 def levels(short: int) -> int:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from tfrecog.cli import flags, validate
+from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.config.classifier import SMALLEST_CROP
 from tfrecog.fitting import anchors, image_size
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
-from tfrecog.fitting.plan import Choice
+from tfrecog.fitting.plan import Choice, Plan
 from tfrecog.fitting.start import Start
 from tfrecog.runs import folder as runs
 
@@ -30,12 +31,25 @@ _ASKED = (
     "detector.keypoints",
 )
 _CONVENTIONS = ("data.resize", "data.size_rounding")
+STARTER_MOST = 1000  # pictures, up to which the weights of this package are taken where none are named
 
 
 def is_published(experiment: Experiment) -> bool:
     """Whether a training starts from a published file's weights."""
     start = experiment.train.start_from
     return bool(start) and (Path(start) / runs.IMPORTED).is_file()
+
+
+def knows_much(experiment: Experiment) -> bool:
+    """Whether a training starts from weights that make a lower rate and fewer passes enough.
+
+    Those of this package were measured at the rate of random ones, and with as many passes.
+    """
+    if not (start := experiment.train.start_from):
+        return False
+    from tfrecog.weights import starter
+
+    return Path(start) != starter.place()
 
 
 def ladder(
@@ -47,6 +61,39 @@ def ladder(
         return [[*_network(facts, start, base), *_of_size(facts, own, _reaching(facts, own, base), given)]]
     factors = (1.0,) if machine.gpus else SMALLER
     return [[*_network(facts, start, base), *_of_size(facts, own, factor, given)] for factor in factors]
+
+
+def starter_pays(facts: Facts) -> bool:
+    """Whether this package's weights are of use for such data, if the network is theirs."""
+    return facts.task == "detection" and facts.images <= STARTER_MOST
+
+
+def from_starter(plans: Sequence[Plan], facts: Facts, start: Start) -> list[Plan]:
+    """Plans that start from this package's weights, where their network is that of the weights.
+
+    Where the weights were asked for, only those; UserError if there is none.
+    """
+    begun = [_begun(plan, start) for plan in plans]
+    if start.asked and not any(begun):
+        own = start.experiment.detector.backbone
+        raise UserError(
+            f"--start_from=starter: these weights are of a pyramid on a {own.name} of width {own.width}, and "
+            f"this {facts.task} has another network: leave it out"
+        )
+    if start.asked:
+        return [plan for plan in begun if plan]
+    return [plan or plans[place] for place, plan in enumerate(begun)]
+
+
+def _begun(plan: Plan, start: Start) -> Plan | None:
+    """The plan from the weights of this package; None where its network is another."""
+    ours, theirs = (one.detector for one in (plan.experiment(), start.experiment))
+    network = [(one.neck, one.backbone.name, one.backbone.width, one.backbone.norm) for one in (ours, theirs)]
+    if plan.experiment().task != "detection" or network[0] != network[1]:
+        return None
+    values = {"train.start_from": start.folder, "train.skip_mismatched": True}
+    reason = "they know drawn shapes, and small sets learn faster from that; --start_from=none for random ones"
+    return plan.with_choices(Choice("weights", values, reason))
 
 
 def _network(facts: Facts, start: Start, base: Sequence[Choice]) -> Iterator[Choice]:

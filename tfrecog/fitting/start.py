@@ -16,6 +16,8 @@ class Start:
     folder: str
     experiment: Experiment
     photographs: bool = False  # a published file's, which learned from very many photographs
+    drawn: bool = False  # this package's, which learned from drawn shapes
+    asked: bool = True  # by name; else they are taken where they pay
 
 
 def of_run(folder: str | Path) -> Start:
@@ -27,3 +29,12 @@ def of_run(folder: str | Path) -> Start:
             "of published weights (`tfrecog import_weights` lists them)"
         )
     return Start(str(path), flags.load(Experiment(), path / runs.FLAGFILE), (path / runs.IMPORTED).is_file())
+
+
+def of_starter(asked: bool) -> Start:
+    """The weights that are in this package."""
+    from tfrecog.weights import starter
+
+    folder = starter.folder()
+    experiment = flags.load(Experiment(), folder / runs.FLAGFILE)
+    return Start(str(folder), experiment, drawn=True, asked=asked)

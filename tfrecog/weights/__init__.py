@@ -1,1 +1,1 @@
-"""Published weights of torchvision, detectron2 and Keras, as runs of this library."""
+"""Published weights of torchvision, detectron2 and Keras, and those of this package, as runs of this library."""
