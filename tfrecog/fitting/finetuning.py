@@ -71,7 +71,8 @@ def starter_pays(facts: Facts) -> bool:
 def from_starter(plans: Sequence[Plan], facts: Facts, start: Start) -> list[Plan]:
     """Plans that start from this package's weights, where their network is that of the weights.
 
-    Where the weights were asked for, only those; UserError if there is none.
+    Where the weights were asked for, only those; UserError if there is none. Else the wider ones before them, too, but
+    none narrower: what the weights know is more than the pictures that those would have the time to see.
     """
     begun = [_begun(plan, start) for plan in plans]
     if start.asked and not any(begun):
@@ -82,7 +83,8 @@ def from_starter(plans: Sequence[Plan], facts: Facts, start: Start) -> list[Plan
         )
     if start.asked:
         return [plan for plan in begun if plan]
-    return [plan or plans[place] for place, plan in enumerate(begun)]
+    last = max((place for place, plan in enumerate(begun) if plan), default=len(plans) - 1)
+    return [begun[place] or plan for place, plan in enumerate(plans[: last + 1])]
 
 
 def _begun(plan: Plan, start: Start) -> Plan | None:
