@@ -116,6 +116,7 @@ def begun(plans):
 def test_this_packages_weights_are_taken_where_the_network_is_theirs_and_all_else_is_chosen_by_the_data():
     chosen = choices.ladder(RACCOONS, made.TWO_CORES, {}, 600, starter(asked=False))
     assert begun(chosen) == {64: False, 32: True}  # Width 24 would cost less, and know nothing.
+    assert begun(choices.ladder(RACCOONS, made.TWO_CORES, {}, 1, starter(asked=False))) == {32: True}
     random = choices.ladder(RACCOONS, made.TWO_CORES, {}, 600)
     weights = {"train.start_from": "", "train.skip_mismatched": False}
     for mine, other in zip(chosen, random[: len(chosen)], strict=True):

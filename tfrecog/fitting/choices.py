@@ -43,15 +43,15 @@ def ladder(
     fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
     least, _ = _wanted(facts, from_weights=False)
     first = next((place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least), len(rungs) - 1)
-    steps = [list(rules.choices(facts, machine, one, given)) for one in rungs[first:]]
+    steps = [list(rules.choices(facts, machine, one, given)) for one in rungs]
     if start and not start.drawn:
-        steps = [[*steps[0], *more] for more in finetuning.ladder(facts, machine, start, steps[0], given)]
+        own = steps[first]
+        first, steps = 0, [[*own, *more] for more in finetuning.ladder(facts, machine, start, own, given)]
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
     plans = [Plan(_merged([of_data, *some], given), *about) for some in steps]
-    if start and start.drawn:
-        plans = finetuning.from_starter(plans, facts, start)
+    plans = finetuning.from_starter(plans, first, facts, start) if start and start.drawn else plans[first:]
     return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
 
 

@@ -68,8 +68,8 @@ def starter_pays(facts: Facts) -> bool:
     return facts.task == "detection" and facts.images <= STARTER_MOST
 
 
-def from_starter(plans: Sequence[Plan], facts: Facts, start: Start) -> list[Plan]:
-    """Plans that start from this package's weights, where their network is that of the weights.
+def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) -> list[Plan]:
+    """Plans from the `first` on, which the time allows, that start from this package's weights where they fit.
 
     Where the weights were asked for, only those; UserError if there is none. Else the wider ones before them, too, but
     none narrower: what the weights know is more than the pictures that those would have the time to see.
@@ -81,10 +81,11 @@ def from_starter(plans: Sequence[Plan], facts: Facts, start: Start) -> list[Plan
             f"--start_from=starter: these weights are of a pyramid on a {own.name} of width {own.width}, and "
             f"this {facts.task} has another network: leave it out"
         )
-    if start.asked:
-        return [plan for plan in begun if plan]
     last = max((place for place, plan in enumerate(begun) if plan), default=len(plans) - 1)
-    return [begun[place] or plan for place, plan in enumerate(plans[: last + 1])]
+    allowed = range(min(first, last), last + 1)
+    if start.asked:
+        return [plan for place in allowed if (plan := begun[place])]
+    return [begun[place] or plans[place] for place in allowed]
 
 
 def _begun(plan: Plan, start: Start) -> Plan | None:
