@@ -55,6 +55,8 @@ def report(case, options, python, folder):
             comparison.row(f"  {who} and double precision", comparison.exact(one, exact))
             for who, one in (("here", mine), ("torchvision", reference))
         ]
+    if not case.is_detector:
+        lines.append(f"  {run.of_decisions(training, made, found, reference)}")
     if case.network == "mask_rcnn":
         lines.append(f"  {run.of_targets(training, made, found)}")
     return "\n".join(lines + [f"  {kind}: {what}" for kind, what in comparison.exceeding(case, differences).items()])

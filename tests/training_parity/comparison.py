@@ -38,13 +38,13 @@ def exact(mine, reference):
     """{kind: {name: relative difference}} of two trainings."""
     ours, theirs = tensors_of(mine), tensors_of(reference)
     differences = _of_numbers(mine, reference.terms, reference.losses)
-    for kind in _TENSORS:
-        norms = _floored([_norm(value) for value in theirs[kind].values()])
-        differences[kind] = {
-            path: _norm(ours[kind][path] - value) / norm
-            for (path, value), norm in zip(theirs[kind].items(), norms, strict=True)
-        }
-    return differences
+    return differences | {kind: relative(ours[kind], theirs[kind]) for kind in _TENSORS}
+
+
+def relative(ours, theirs):
+    """{path: relative difference} of tensors by path."""
+    norms = _floored([_norm(value) for value in theirs.values()])
+    return {path: _norm(ours[path] - value) / norm for (path, value), norm in zip(theirs.items(), norms, strict=True)}
 
 
 def stored_form(training):

@@ -139,7 +139,7 @@ class Trainer:
 
     def train(self, batches, steps=cases.STEPS):
         """A `Training` by the step of `tfrecog.train`."""
-        self._reset()
+        self.restart()
         shown = {"loss", "learning_rate", "gradient_norm", *getattr(self.task, "metrics", ())}
         losses, terms, gradients, snapshots = [], {}, {}, [self._variables()]
         for number in range(steps):
@@ -154,7 +154,7 @@ class Trainer:
 
     def early_changes(self, batches, settings):
         """{path: change} of what is trained in the first steps, with an optimizer and schedule of other settings."""
-        self._reset()
+        self.restart()
         self.moves.assign(0.0)  # The step computes gradients and changes no weight.
         with self.strategy.scope():
             optimizer = Optimizer(self.model.trainable_variables, settings.optim)
@@ -168,12 +168,20 @@ class Trainer:
 
     def terms(self, batch, task=None):
         """{name: loss} of a batch at the case's weights, in no graph; `task` may have other settings."""
-        self._reset()
-        found = (task or self.task).losses(self.model, _tensors(batch))
-        shown = getattr(self.task, "metrics", ())
-        return {name: float(total / count) for name, (total, count) in found.items() if name not in shown}
+        self.restart()
+        return {name: float(value) for name, value in self._terms(batch, task or self.task).items()}
 
-    def _reset(self):
+    def loss(self, batch):
+        """The loss of a batch at the weights as they are, in no graph."""
+        return tf.add_n(list(self._terms(batch, self.task).values()))
+
+    def _terms(self, batch, task):
+        shown = getattr(self.task, "metrics", ())
+        found = task.losses(self.model, _tensors(batch)).items()
+        return {name: total / count for name, (total, count) in found if name not in shown}
+
+    def restart(self):
+        """Sets the case's weights, and an optimizer that has seen nothing."""
         start(self.case, self.model, self.shapes)
         self.moves.assign(1.0)
         for slot in self.state.optimizer.slots["momenta"]:

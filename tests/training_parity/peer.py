@@ -4,10 +4,13 @@
 
 Run by an interpreter that has torch and torchvision, by `run.py`; `IN.npz` has the case as JSON and batches as arrays
 named `NUMBER/NAME` (see `batches.py`). `OUT.npz` gets, by torchvision's names, loss terms and gradients of the first
-step, the losses of all steps, and the weights behind the first few and behind the last one.
+step, the losses of all steps, and the weights behind the first few and behind the last one; and of networks that are no
+detectors, whether the inputs of ReLUs were positive in the first step.
 """
 
 import collections
+import contextlib
+import itertools
 import json
 import sys
 
@@ -50,7 +53,8 @@ def train(case, model, batches, terms):
             found[f"rois/{number}"], found[f"targets/{number}"] = peer_networks.mask_targets(case, model, batch)
         model.load_state_dict(before)  # Batch norm has counted these passes.
     for step in range(cases.STEPS):
-        parts = terms(case, model, batches[step % len(batches)])
+        with recorded(found) if step == 0 and not case.is_detector else contextlib.nullcontext():
+            parts = terms(case, model, batches[step % len(batches)])
         loss = sum(parts.values())
         optimizer.zero_grad()
         loss.backward()
@@ -68,6 +72,24 @@ def train(case, model, batches, terms):
             state = model.state_dict().items()
             found |= {f"weight{step + 1}/{name}": value.numpy().copy() for name, value in state}
     return found | {"losses": np.array(losses)}
+
+
+@contextlib.contextmanager
+def recorded(found):
+    """A context in which the decisions of each ReLU, whether its inputs are positive, go to `found` as bits."""
+    original, numbers = torch.nn.functional.relu, itertools.count()
+
+    def relu(x, inplace=False):
+        number = next(numbers)
+        found[f"decisions/{number:03}"] = np.packbits(x.detach().numpy() > 0)
+        found[f"decided/{number:03}"] = np.array(x.shape)
+        return original(x, inplace)
+
+    torch.nn.functional.relu = relu
+    try:
+        yield
+    finally:
+        torch.nn.functional.relu = original
 
 
 def _count_of_norms(model):

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from tests.training_parity import cases, comparison, ours
+from tests.training_parity import cases, comparison, decisions, ours
 from tfrecog.ops import masks
 from tfrecog.weights import torchvision
 
@@ -73,6 +73,16 @@ def of_targets(training, batches, found):
         f"mask targets: {edge:.1%} of torchvision's cells are neither 0 nor 1, {other:.1%} of ours are on the other "
         f"side of one half; mean difference {np.abs(binary - soft).mean():.2g}; mask loss {own:.4f} here, "
         f"{theirs:.4f} with its targets"
+    )
+
+
+def of_decisions(training, batches, found, reference):
+    """A sentence on the gradients of the first batch with torchvision's decisions of its ReLUs."""
+    given = decisions.Given(found)
+    mine = decisions.gradients(training, batches[0], given)
+    apart = max(comparison.relative(mine, reference.gradients).values())
+    return (
+        f"with torchvision's decisions of ReLUs ({given.different} of {given.count:,} are others): gradient {apart:.1g}"
     )
 
 

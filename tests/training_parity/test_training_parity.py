@@ -12,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from tests import sides
 from tests.matrices import representatives
 from tests.training_parity import batches, cases, comparison, ours, run
 from tfrecog import losses
@@ -40,6 +41,19 @@ def test_a_training_is_torchvisions_step_for_step(name, trainer):
         differences = comparison.estimated(training.train(made), stored)
     print(comparison.row(name, differences))
     assert comparison.exceeding(cases.SMALL[name], differences) == {}
+
+
+@pytest.mark.parametrize("name", representatives(cases.SMALL, "keypoint_rcnn_frozen"))
+def test_a_training_is_that_of_the_installed_torchvision(name, tmp_path):
+    case, python = cases.SMALL[name], sides.peer_python()
+    made = batches.made(case)
+    found = run.peer(case, made, python, tmp_path)
+    training = ours.build(case, run.shapes_of(found))
+    reference = run.to_ours(case, training.model, found)
+    with run.peers_mask_targets(found):
+        differences = comparison.exact(training.train(made), reference)
+    print(comparison.row(name, differences))
+    assert comparison.exceeding(case, differences) == {}
 
 
 def optim(settings, **changes):
