@@ -1,7 +1,7 @@
 r"""Trains the networks of both libraries from the same weights on the same batches, and prints how far they are apart.
 
   PEER_PYTHON=/path/to/python python -m tests.training_parity [--store] [--double] [CASE ...]
-  PEER_PYTHON=/path/to/python python -m tests.training_parity --photos=FOLDER [--narrow] [--double] [CASE ...]
+  PEER_PYTHON=/path/to/python python -m tests.training_parity --photos=FOLDER [--narrow] [--rate=R] [--double] [CASE]
 
 PEER_PYTHON names an interpreter that has torch and torchvision. Without --photos the networks are narrow and the
 pictures made; --store writes what the tests compare with, to stored/. --photos trains ResNet-50 at its own width on
@@ -23,12 +23,15 @@ def main():
     parser.add_argument("--store", action="store_true")
     parser.add_argument("--photos", default="")
     parser.add_argument("--narrow", action="store_true", help="with --photos: networks of 8 channels")
+    parser.add_argument("--rate", type=float, help="with --photos: another learning rate than the cases'")
     parser.add_argument("--double", action="store_true", help="also torchvision beside itself in double precision")
     parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
     known = cases.SMALL
     if options.photos:
         known = cases.NARROW if options.narrow else cases.LARGE
+        if options.rate:
+            known = {name: replace(case, rate=options.rate) for name, case in known.items()}
     python = os.environ.get("PEER_PYTHON", sys.executable)
     print(comparison.HEAD, flush=True)
     for name in options.cases or known:
