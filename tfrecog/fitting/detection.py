@@ -32,10 +32,10 @@ def rungs(facts: Facts, machine: Machine, given: Mapping[str, Any]) -> list[Rung
     short, _ = image_size.chosen(facts, plain, given)
     if parts := image_size.windows(facts, short):
         return ladder + [replace(cheap, window=one, saved=f"steps see {one:.0%} of its sides") for one in parts]
-    ladder.append(replace(cheap, width=24, saved="fewer channels"))
     if short >= LARGE:
-        ladder.append(replace(cheap, width=24, size=0.75, saved="smaller pictures"))
-    return ladder
+        cheap = replace(cheap, size=0.75, saved="smaller pictures")
+        ladder.append(cheap)
+    return [*ladder, replace(cheap, width=24, saved="fewer channels")]
 
 
 def branches(facts: Facts, given: Mapping[str, Any]) -> tuple[bool, bool]:

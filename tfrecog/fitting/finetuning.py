@@ -69,10 +69,10 @@ def starter_pays(facts: Facts) -> bool:
 
 
 def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) -> list[Plan]:
-    """Plans from the `first` on, which the time allows, that start from this package's weights where they fit.
+    """Plans from the `first` on, which the time allows, that start from this package's weights, and no others.
 
-    Where the weights were asked for, only those; UserError if there is none. Else the wider ones before them, too, but
-    none narrower: what the weights know is more than the pictures that those would have the time to see.
+    What the weights know is more than a wider network learns from few pictures, or a narrower one sees in the time.
+    Where the network is given, and another, the plans are as they were; UserError if the weights were asked for.
     """
     begun = [_begun(plan, start) for plan in plans]
     if start.asked and not any(begun):
@@ -81,11 +81,10 @@ def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) 
             f"--start_from=starter: these weights are of a pyramid on a {own.name} of width {own.width}, and "
             f"this {facts.task} has another network: leave it out"
         )
-    last = max((place for place, plan in enumerate(begun) if plan), default=len(plans) - 1)
-    allowed = range(min(first, last), last + 1)
-    if start.asked:
-        return [plan for place in allowed if (plan := begun[place])]
-    return [begun[place] or plans[place] for place in allowed]
+    if not any(begun):
+        return list(plans[first:])
+    last = max(place for place, plan in enumerate(begun) if plan)
+    return [plan for plan in begun[min(first, last) :] if plan]
 
 
 def _begun(plan: Plan, start: Start) -> Plan | None:
