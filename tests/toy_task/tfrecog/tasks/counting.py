@@ -30,7 +30,7 @@ class Counting:
         experiment, data = self.experiment, self.experiment.data
         split, *_ = batches.open_splits(experiment, self.info)
         make = functools.partial(counting.training, data, self.config.side, split, seed=experiment.train.seed)
-        return batches.of_records(experiment, self.info, make, images=len(split), what="instances")
+        return batches.of_records(experiment, self.info, make, images=len(split), what="instance")
 
     def build(self) -> keras.Model:
         """A new network with its variables."""
