@@ -1,6 +1,7 @@
 """From facts and measured steps to the plan of a training that fits its time."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -193,10 +194,10 @@ class Planner:
         spent = self.time.used() + measured.start + steps * measured.step + closing(measured, self.validation)
         if spent < 0.8 * self.time.seconds and "schedule.epochs" not in given_of(plan):
             return f"{duration(spent)} of the {minutes:g} minutes are enough: more passes are of no use"
-        if seen < least:
-            wanted = (spent + (least - seen) / batch * measured.step) / AIM
+        wanted = math.ceil((spent + (least - seen) / batch * measured.step) / AIM / 60)
+        if seen < least and wanted > minutes:
             return (
                 f"{minutes:g} minutes are enough for {seen:,} pictures seen, fewer than the {least:,} that are wanted: "
-                f"--minutes={wanted / 60:.0f} would do"
+                f"--minutes={wanted} would do"
             )
         return f"{minutes:g} minutes, evaluation and report included"
