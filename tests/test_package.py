@@ -61,6 +61,8 @@ def test_a_wheel_has_every_module_and_recipe_of_the_tree_in_one_package(wheel):
         ("pipelines", "*.txt"),
         ("export", "*.py"),
         ("export", "*.html"),
+        ("export", "*.css"),
+        ("export", "*.js"),
         ("configs", "*.flags"),
     ):
         expected |= {f"tfrecog/{p.relative_to(REPOSITORY).as_posix()}" for p in (REPOSITORY / name).rglob(files)}

@@ -1,7 +1,5 @@
 """REST: TensorFlow Serving's V1 and KServe's V2, with requests read and refused in our words."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import prometheus_client
 
+from ..pages import page
 from . import requests, responses
 from .errors import Refused, shown
 from .http_connection import Response
@@ -51,15 +50,10 @@ async def _index(registry: Registry, headers: dict[str, str], body: bytes) -> Re
 
 
 def _page() -> Response:
-    """The page for people. Its policy allows its own script, and requests to this server alone."""
-    page = Path(__file__).with_name("page.html").read_bytes()
-    script = page.split(b"<script>")[1].split(b"</script>")[0]
-    allowed = base64.b64encode(hashlib.sha256(script).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{allowed}'; style-src 'unsafe-inline'; connect-src 'self'; "
-        "img-src data: blob:; media-src blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    return Response(page, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
+    """The page for people, which asks this server alone."""
+    built = page.build(Path(__file__).parent, ("page.js",))
+    policy = f"{built.policy}; frame-ancestors 'none'"
+    return Response(built.html, headers={"content-type": "text/html; charset=utf-8", "content-security-policy": policy})
 
 
 _POST = {

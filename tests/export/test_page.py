@@ -14,6 +14,7 @@ pytest.importorskip("uvicorn", reason="the server's extra is not installed: pip 
 
 import tensorflow as tf
 
+from export.pages import page
 from export.server import rest_api
 from tests.export import browsers, served_folders, servers
 from tfrecog.drawing import annotations
@@ -46,9 +47,9 @@ def test_a_browser_gets_the_page_and_other_clients_the_state(tmp_path):
 
 
 def test_the_page_draws_the_keypoints_that_predict_draws():
-    page = Path(rest_api.__file__).with_name("page.html").read_text()
-    assert float(re.search(r"MIN_KEYPOINT_SCORE = (\S+);", page)[1]) == annotations.MIN_KEYPOINT_SCORE
-    assert not re.search(r"innerHTML|https?://(?!127)", page)
+    html = page.build(Path(rest_api.__file__).parent, ("page.js",)).html.decode()
+    assert float(re.search(r"MIN_KEYPOINT_SCORE = (\S+);", html)[1]) == annotations.MIN_KEYPOINT_SCORE
+    assert not re.search(r"innerHTML|https?://(?!127)", html)
 
 
 def the_camera_is_drawn_and_stops(tab):
