@@ -4,11 +4,12 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
   python -m pipelines.check --data=data/mine --out=sheet.png
 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, PNGs of
-instances or of one object each, TFRecords, one folder per class, and label maps with --classes; for panoptic JSON and
-IDX files it says what to run. Splits are those by which folders or files are named, such as train, valid and test, or
-CVAT's subsets; where none is named, all of it is --split, or is shared out with --shares=train:0.8,val:0.2. Where a
-folder holds annotations of two kinds, or PNGs that may be both, it asks which are meant: give --kind. The commands that
-it prints have more flags; run them yourself to use those.
+instances or of one object each, TFRecords, one folder per class, IDX files such as MNIST's, and label maps with
+--classes, or a file classes.txt or labels.txt beside them; for panoptic JSON it says what to run. Splits are those by
+which folders or files are named, such as train, valid and test, or CVAT's subsets; where none is named, all of it is
+--split, or is shared out with --shares=train:0.8,val:0.2. Where a folder holds annotations of two kinds, or PNGs that
+may be both, it asks which are meant: give --kind. The commands that it prints have more flags; run them yourself to use
+those.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from tfrecog.cli import command, spelling
 from tfrecog.data import info
 from tfrecog.data.classes.voc import CLASSES
 
-from . import adopt, coco, imagenet, objects, segmentation, voc
+from . import adopt, coco, digits, imagenet, objects, segmentation, voc
 from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
@@ -32,12 +33,13 @@ from .classes import image_classes, renaming
 from .formats import class_folders, cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
-_MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, imagenet.Imagenet: imagenet.main}
+_MAIN = {adopt.Adopt: adopt.main, coco.Coco: coco.main, digits.Digits: digits.main, imagenet.Imagenet: imagenet.main}
 _MAIN |= {objects.Objects: objects.main, segmentation.Segmentation: segmentation.main, voc.Voc: voc.main}
 _CLASS_NAMES = {coco.Coco: coco.class_names, imagenet.Imagenet: imagenet.class_names}
 _CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
+_LISTS = ("classes.txt", "labels.txt")  # of the names of the classes of label maps
 _OF_TOOLS = ("yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks")
 _OF_ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml")
 # The kinds that a flag is for, and why it is for no other.
@@ -95,6 +97,7 @@ def runs_of(flags: AnyFlags) -> list[Any]:
             f"{flags.data} is a dataset already; look at it with `python -m pipelines.check --data={flags.data}`"
         )
     parts = recognised.parts(flags.data)
+    parts = parts if flags.kind else _chosen(parts, flags)
     kinds = list(dict.fromkeys(part.kind for part in parts))
     if flags.kind:
         parts = [part for part in parts if part.kind == flags.kind]
@@ -161,8 +164,10 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     """The flags of the commands that build a part."""
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ShareFlags)}
     shared |= {"split": part.split or flags.split, "rename": flags.rename, "classes": flags.classes}
-    if part.kind == "label_maps" and flags.classes:
-        yield segmentation.Segmentation(images=part.images, labels=part.place, **shared)
+    if part.kind == "label_maps" and (classes := flags.classes or _list_beside(part, flags.data)):
+        yield segmentation.Segmentation(images=part.images, labels=part.place, **shared | {"classes": classes})
+    elif part.kind == "idx" and os.path.isfile(labels := _labels_of(part.place)):
+        yield digits.Digits(images=part.place, labels=labels, **shared)
     elif part.kind in ("label_maps", "panoptic", "idx"):
         raise Refused(f"{_said(part, flags)} --split={shared['split']} --out={flags.out}`")
     elif part.kind == "records":
@@ -212,10 +217,8 @@ def _of_subsets(run: objects.Objects, subsets: Sequence[str]) -> Iterator[object
 def _said(part: Part, flags: AnyFlags) -> str:
     """What to run for a part that needs more than its files say, but for split and output."""
     if part.kind == "idx":
-        folder, name = os.path.split(part.place)
-        labels = os.path.join(folder, name.replace("images", "labels").replace("idx3", "idx1"))
-        files = f"--images={part.place} --labels={labels}"
-        return f"{part.place} has images in an array: run `python -m pipelines.digits {files}"
+        files = f"--images={part.place} --labels=FILE"
+        return f"{part.place} has no {_labels_of(part.place)} beside it: run `python -m pipelines.digits {files}"
     if part.kind == "panoptic":
         folder = os.path.dirname(part.place)
         root = os.path.dirname(folder) if os.path.basename(folder) == "annotations" else folder
@@ -226,6 +229,28 @@ def _said(part: Part, flags: AnyFlags) -> str:
         f"that with --classes, or run `python -m pipelines.segmentation --images={part.images} --labels={part.place} "
         "--classes=FILE"
     )
+
+
+def _labels_of(images: str) -> str:
+    """The IDX file of the labels of one of images, as MNIST's are called."""
+    folder, name = os.path.split(images)
+    return os.path.join(folder, name.replace("images", "labels").replace("idx3", "idx1"))
+
+
+def _list_beside(part: Part, root: str) -> str:
+    """The list of the classes of label maps, with them, beside them or in the folder of all; "" without one."""
+    folders = (part.place, os.path.dirname(part.place), root)
+    return next((path for one in folders for name in _LISTS if os.path.isfile(path := os.path.join(one, name))), "")
+
+
+def _chosen(parts: Sequence[Part], flags: AnyFlags) -> Sequence[Part]:
+    """The parts without those of PNGs that a flag, or a list of several classes beside them, says they are not."""
+    if {part.kind for part in parts} != set(recognised.OF_PIXELS):
+        return parts
+    lists = [path for part in parts if (path := flags.classes or _list_beside(part, flags.data))]
+    several = any(len(image_classes.names_of(path)) > 1 for path in lists)
+    kind = "instance_maps" if flags.class_name else "label_maps" if several else ""
+    return [part for part in parts if part.kind == kind] or parts
 
 
 def _runs_of_voc(part: Part, flags: AnyFlags, shared: dict[str, Any]) -> Iterator[voc.Voc]:

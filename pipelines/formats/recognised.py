@@ -32,6 +32,7 @@ WORDS = {
     "records": "TFRecords",
     "classes": "one folder per class",
 }
+OF_PIXELS = ("label_maps", "instance_maps")  # PNGs that may be taken for each other
 _RECORD = re.compile(r"\.(tfrecords?|records?)([.-]|$)|-\d{5}-of-\d{5}(\.gz)?$")
 _SHARD = re.compile(r"-\d{5}(-of-\d{5}.*$|(?=(\.\w+)*$))")  # what differs in the names of files of a split
 _IDX = re.compile(r"images[-.]idx\d[-.]ubyte(\.gz)?$")
@@ -66,11 +67,14 @@ def parts(root: str) -> list[Part]:
                 place = os.path.dirname(file.path) if kind in ("voc", "labelme") else file.path
                 name = file.name if place == file.path else os.path.dirname(file.name)
                 made[Part(kind, place, split_of(name))] = None
-    if any(part.kind == "yolo" for part in made) or _has_label_files(files, images):
-        made = {part: None for part in made if part.kind != "yolo"} | {Part("yolo", root, ""): None}
+    of_masks = {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
+    has_label_files, has_maps = _has_label_files(files, images), any(part.kind in OF_PIXELS for part in of_masks)
+    if any(part.kind == "yolo" for part in made) or has_label_files:
+        # A YAML file of names alone may be one of the classes of maps.
+        yolo = {} if has_maps and not has_label_files else {Part("yolo", root, ""): None}
+        made = {part: None for part in made if part.kind != "yolo"} | yolo
     for kind, path in _of_names(root):
         made[Part(kind, path, split_of(os.path.basename(path)))] = None
-    of_masks = {Part(kind, *places): None for kind, *places in recognised_masks.parts(images, split_of)}
     only = not made
     made |= {part: None for part in of_masks if part.kind != "classes"}
     root, names = _inner(root, [file.name for file in images])

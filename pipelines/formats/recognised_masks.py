@@ -15,8 +15,9 @@ from .tar_files import File
 _FOLDER = re.compile(r"mask|label|seg|annot|gt|instance", re.IGNORECASE)
 _OF_IMAGES = re.compile(r"image|img", re.IGNORECASE)
 _OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("instance|object", "class|semantic"))
-_SAMPLE = 20  # files that are looked at
+_SAMPLE = 40  # files of a folder, or a few more, that are looked at
 _MOST_CLASSES = 255  # of a label map
+_COUNTS = 4  # different numbers of objects in an image, as many as which are not of classes
 
 
 def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tuple[str, str, str, str]]:
@@ -26,8 +27,9 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
     kinds are given; where they are pictures of colours, also that of folders of classes. `split_of` gives the split
     that a path names.
     """
-    groups, pictures = defaultdict(list), []
+    groups, pictures, names = defaultdict(list), [], {}
     for file in images:
+        names[file.path] = file.name
         depth = _depth(file.name)
         if depth is not None and file.name.lower().endswith(".png"):
             name = file.name.split("/")[depth]
@@ -51,7 +53,9 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
             of_kind["classes"] = of_kind["masks"]
         for kind, those in ((kind, those) for kind, those in of_kind.items() if those):
             folders = [_root(*both, depth) if kind == "masks" else _folder(both[1]) for both in those]
-            yield kind, _common(folders), split, _common(_folder(image) for image, _ in those)
+            # CamVid's trainannot has no word that names a split; the folder of its images, train, has.
+            of_images = split_of(os.path.commonpath([os.path.dirname(names[image.path]) for image, _ in those]))
+            yield kind, _common(folders), split or of_images, _common(_folder(image) for image, _ in those)
 
 
 def named(images: Iterable[File]) -> bool:
@@ -96,18 +100,26 @@ def _kinds(folder: str, suffix: str, masks: Sequence[File]) -> list[str]:
     maps = _values(masks)
     if maps is None:
         return ["label_maps", "classes"]
-    there = set().union(*maps) - ({instance_maps.VOID} if instance_maps.marks_borders(maps) else set())
+    void = {instance_maps.VOID} if instance_maps.marks_borders(maps) else set()
+    maps = [{*values} - void for values in maps]
+    there = set().union(*maps)
     if max(there, default=0) >= instance_maps.FACTOR:
         return ["cityscapes"]
     if max(there, default=0) > _MOST_CLASSES or _OF_INSTANCES.search(folder):
         return ["instance_maps"]
-    both = there == set(range(1, len(there) + 1)) and not _OF_CLASSES.search(folder)
-    return ["label_maps", "instance_maps"] if both else ["label_maps"]
+    # Objects are numbered 1, 2, 3, ... in each image, unless it is of a film. That classes are so too, 3 in no image
+    # without 1 and 2, is rare.
+    gaps = sum(values != set(range(1, len(values) + 1)) for values in maps)
+    if _OF_CLASSES.search(folder) or there != set(range(1, len(there) + 1)) or 2 * gaps > len(maps):
+        return ["label_maps"]
+    counts = {len(values) for values in maps if values}
+    return ["instance_maps"] if not gaps and len(counts) >= _COUNTS else ["label_maps", "instance_maps"]
 
 
 def _values(masks: Sequence[File]) -> list[list[int]] | None:
-    """The values of the first masks, without 0; None where one has colours."""
+    """The values of some masks, without 0; None where one has colours."""
+    some = masks[:: max(1, len(masks) // _SAMPLE)]
     try:
-        return [instance_maps.numbers(mask_files.values(file, Reporter([], file.name))) for file in masks[:_SAMPLE]]
+        return [instance_maps.numbers(mask_files.values(file, Reporter([], file.name))) for file in some]
     except LeftOut:
         return None

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.fitting import pictures
 from tfrecog.cli.errors import UserError
@@ -18,6 +20,33 @@ def test_pictures_without_a_split_are_shared_out(tmp_path, capsys):
     out = capsys.readouterr().out
     lines = out.partition("running")[0].splitlines()
     assert "split: " in out and all(len(line) <= 80 or len(line.split()) == 1 for line in lines)  # but for a long path
+
+
+def test_masks_that_are_pngs_beside_pngs_are_no_pictures(tmp_path, capsys):
+    photos, random = tmp_path / "photos", np.random.default_rng(0)
+    for number in range(10):
+        for name in ("images", "labels"):
+            (photos / name).mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 250, (20, 30, 3)) if name == "images" else random.choice([0, 2], (20, 30))
+            if name == "images" and number == 1:  # as the one before, so that both stay together
+                pixels = np.asarray(Image.open(photos / "images" / "0.png"))
+            Image.fromarray(pixels.astype(np.uint8)).save(photos / name / f"{number}.png")
+    (photos / "labels.txt").write_text("sky\nroad\ncar\n")
+    source = sources.of_photos(str(photos), tmp_path / "out")
+    assert "of 10 pictures" in capsys.readouterr().out
+    splits = info.load(source.records).splits
+    assert splits["train"].images + splits["val"].images == 10
+    assert "0.png,0.png\n1.png,0.png\n2.png,2.png\n" in (tmp_path / "out" / sources.GROUPS).read_text()
+
+
+def test_digits_in_arrays_are_shared_out(tmp_path):
+    head, count = bytes([0, 0, 8]), (20).to_bytes(4, "big")
+    sides = (5).to_bytes(4, "big") * 2
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/train-images-idx3-ubyte").write_bytes(head + b"\3" + count + sides + bytes(range(250)) * 2)
+    (tmp_path / "photos/train-labels-idx1-ubyte").write_bytes(head + b"\1" + count + bytes([0, 1] * 10))
+    source = sources.of_photos(str(tmp_path / "photos"), tmp_path / "out")
+    assert {name: one.images for name, one in info.load(source.records).splits.items()} == {"train": 16, "val": 4}
 
 
 def test_a_validation_split_that_is_there_is_kept(tmp_path):

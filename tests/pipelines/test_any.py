@@ -3,6 +3,7 @@ import json
 import shlex
 import shutil
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,6 +292,77 @@ def test_label_maps_are_built_with_a_list_of_their_classes(tmp_path, capsys):
     assert facts.names == ("sky", "road") and facts.splits["train"].pixels == (0, 24, 24)
 
 
+def write_maps(folder, *values, images="images", maps="labels"):
+    """Images, and a map of each with some values in rows."""
+    for number, there in enumerate(values):
+        for name, pixels in ((images, np.zeros((4, 12, 3))), (maps, np.repeat(np.arange(12) % len(there), 4))):
+            path = folder / name / f"{images}{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drawn = pixels if name == images else np.array(there)[pixels.astype(int)].reshape(12, 4).T
+            Image.fromarray(drawn.astype(np.uint8)).save(path)
+
+
+OBJECTS = [(0, 1), (0, 1, 2), (0, 1, 2, 3), (0, 1, 2, 3, 4)]  # numbers that no classes have, but very rarely
+CLASSES = [(0, 2), (0, 1), (0, 1, 3), (0, 2, 3)]  # values that objects of an image never have
+DOUBTFUL = [(0, 1), (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "flags", "kind"),
+    [
+        (OBJECTS, "", {}, "instance_maps"),
+        (OBJECTS, "a b c d e", {}, "instance_maps"),
+        (CLASSES, "a b c d", {}, "label_maps"),
+        (DOUBTFUL, "a b c", {}, "label_maps"),
+        (DOUBTFUL, "person", {}, ""),
+        (DOUBTFUL, "", {}, ""),
+        (DOUBTFUL, "", {"class_name": "person"}, "instance_maps"),
+    ],
+)
+def test_classes_of_pixels_and_numbers_of_objects_are_told_apart(tmp_path, values, names, flags, kind):
+    write_maps(tmp_path, *values)
+    if names:
+        (tmp_path / "classes.txt").write_text("\n".join(names.split()))
+    flags = any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"), **flags)
+    if not kind:
+        with pytest.raises(Refused, match="--kind=label_maps or --kind=instance_maps"):
+            any_pipeline.runs_of(flags)
+    elif kind == "label_maps":
+        (run,) = any_pipeline.runs_of(flags)
+        assert (run.labels, run.classes) == (str(tmp_path / "labels"), str(tmp_path / "classes.txt"))
+    else:
+        (run,) = any_pipeline.runs_of(flags)
+        assert (run.format, run.images) == ("instance_maps", str(tmp_path / "images"))
+
+
+def test_label_maps_in_folders_that_are_called_after_their_images_have_their_splits(tmp_path):
+    for split in ("train", "val", "test"):  # as CamVid has them
+        write_maps(tmp_path, *CLASSES, images=split, maps=f"{split}annot")
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
+    runs = any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
+    assert {run.split: Path(run.images).name for run in runs} == {one: one for one in ("train", "val", "test")}
+    assert {Path(run.labels).name for run in runs} == {"trainannot", "valannot", "testannot"}
+
+
+def test_a_yaml_file_of_names_beside_label_maps_makes_none_of_yolo(tmp_path):
+    write_maps(tmp_path, *CLASSES)
+    (tmp_path / "classes.yaml").write_text("names:\n  0: a\n  1: b\n")
+    assert {part.kind for part in recognised.parts(str(tmp_path))} == {"label_maps"}
+    (tmp_path / "labels/images0.txt").write_text("0 .5 .5 .2 .2\n")
+    assert {part.kind for part in recognised.parts(str(tmp_path))} == {"label_maps", "yolo"}
+
+
+def test_digits_in_arrays_are_built(tmp_path):
+    for name, count in (("train", 3), ("t10k", 2)):
+        shape, pixels = (count, 5, 5), np.arange(25 * count, dtype=np.uint8)
+        head = bytes([0, 0, 8, 3]) + b"".join(int(one).to_bytes(4, "big") for one in shape)
+        (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+        labels = bytes([0, 0, 8, 1]) + count.to_bytes(4, "big") + bytes(range(count))
+        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+    any_pipeline.main(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out"), jobs=1))
+    assert {name: one.images for name, one in info.load(tmp_path / "out").splits.items()} == {"train": 3, "test": 2}
+
+
 @pytest.mark.parametrize("names", [("bike/1", "segway/1"), ("other/1", "with_mask/1_2"), ("train/a/1", "train/mask/1")])
 def test_classes_that_are_called_as_masks_can_be_built(tmp_path, names):
     for number, name in enumerate(names):
@@ -367,7 +439,7 @@ SAID = {
     ),
     "digits": (
         lambda folder: (folder / "train-images-idx3-ubyte.gz").touch(),
-        r"pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz --labels=\S+/train-labels-idx1-ubyte\.gz",
+        r"has no \S+/train-labels-idx1-ubyte\.gz .*pipelines\.digits --images=\S+/train-images-idx3-ubyte\.gz",
     ),
     "a dataset": (lambda folder: (folder / info.FILE).touch(), "is a dataset already; look at it"),
     "something else": (

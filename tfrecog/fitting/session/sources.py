@@ -39,7 +39,13 @@ def of_photos(photos: str, out: Path, kind: str = "", classes: str = "") -> Sour
     flags = any_pipeline.AnyFlags(data=str(folder), out=str(out / RECORDS), kind=kind, classes=classes)
     runs = any_pipeline.runs_of(flags)
     if len(runs) == 1 and not isinstance(runs[0], commands.module("pipelines.adopt").Adopt):
-        flags = _shared(flags, folder, out)
+        # The names of images are those in the folder that is built from, where masks may be pictures, too.
+        images = getattr(runs[0], "images", "")
+        if isinstance(runs[0], commands.module("pipelines.digits").Digits):
+            say("split: 20% of the pictures are kept to evaluate on, with the classes balanced")
+            flags = dataclasses.replace(flags, shares=("train:0.8", "val:0.2"))
+        else:
+            flags = _shared(flags, Path(images or folder), out)
     say(f"records: building them in {out / RECORDS}")
     any_pipeline.main(flags)
     return _of_records(flags.out)
