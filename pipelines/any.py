@@ -29,7 +29,7 @@ from . import adopt, coco, digits, imagenet, objects, segmentation, voc
 from .build import shares
 from .build.command import ShareFlags
 from .build.problems import Refused
-from .classes import image_classes, renaming
+from .classes import image_classes, pixel_classes, renaming
 from .formats import class_folders, cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
 
@@ -39,6 +39,7 @@ _CLASS_NAMES = {coco.Coco: coco.class_names, imagenet.Imagenet: imagenet.class_n
 _CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
+_IGNORED = ("void", "ignore", "ignored", "unlabeled", "unlabelled")  # names of what is no class of pixels
 _LISTS = ("classes.txt", "labels.txt")  # of the names of the classes of label maps
 _OF_TOOLS = ("yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks")
 _OF_ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml")
@@ -79,7 +80,9 @@ class AnyFlags(ShareFlags):
         ],
         "Which annotations are meant, where there are several kinds. Empty: the only one.",
     ] = ""
-    classes: Annotated[str, "File of the classes, one per line, in the order of their labels."] = ""
+    classes: Annotated[
+        str, "File of the classes, one per line, in the order of their labels; pixels of one called void are ignored."
+    ] = ""
     rename: renaming.Flag = ()
     descriptions: Annotated[str, "CSV of OpenImages' class descriptions. Empty: the one in the folder."] = ""
     class_name: Annotated[
@@ -165,7 +168,10 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
     shared = {field.name: getattr(flags, field.name) for field in dataclasses.fields(ShareFlags)}
     shared |= {"split": part.split or flags.split, "rename": flags.rename, "classes": flags.classes}
     if part.kind == "label_maps" and (classes := flags.classes or _list_beside(part, flags.data)):
-        yield segmentation.Segmentation(images=part.images, labels=part.place, **shared | {"classes": classes})
+        names = [one.name for one in pixel_classes.of_file(classes, ()).categories]
+        ignore = tuple(name for name in names if name.lower() in _IGNORED)
+        own = shared | {"classes": classes, "ignore": ignore}
+        yield segmentation.Segmentation(images=part.images, labels=part.place, **own)
     elif part.kind == "idx" and os.path.isfile(labels := _labels_of(part.place)):
         yield digits.Digits(images=part.place, labels=labels, **shared)
     elif part.kind in ("label_maps", "panoptic", "idx"):
