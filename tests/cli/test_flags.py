@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 import pytest
 
+from tests.commands import COMMANDS, flags_of
 from tests.folders import REPOSITORY
 from tfrecog.cli import command, facts, flags
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.renamed import RENAMED
+from tfrecog.cli.renamed import ELSEWHERE, RENAMED
 from tfrecog.config import Experiment
 from tfrecog.runs.flags import RunFlags
 
@@ -177,3 +178,26 @@ def test_a_new_name_is_a_flag_and_an_old_one_is_none():
     paths = {leaf.path for leaf in flags.leaves(Experiment())}
     renamed = {old: new for old, new in RENAMED.items() if "." in old}
     assert set(renamed.values()) <= paths and not set(renamed) & paths
+
+
+def test_the_name_that_another_toolkit_has_for_a_flag_is_answered_with_ours():
+    def answer(name, command):
+        with pytest.raises(flags.Error) as raised:
+            flags.change(flags_of(command), [f"--{name}=1"])
+        return str(raised.value).partition("did you mean ")[2]
+
+    assert answer("lr", "tfrecog.train") == "--optim.learning_rate?"
+    assert answer("img-size", "tfrecog.train") == "--data.short_side or --data.eval_short_side?"
+    assert answer("imgsz", "export.tflite") == "--size?"
+    assert answer("conf", "tfrecog.predict") == "--min_score?"
+    assert answer("conf", "tfrecog.evaluate") == "--detector.output.min_score?"
+    assert [answer("epochs", f"tfrecog.{name}") for name in ("train", "fit")] == ["--schedule.epochs?", "--minutes?"]
+    weights = [answer("weights", name) for name in ("tfrecog.predict", "tfrecog.train", "export.onnx")]
+    assert weights == ["--model?", "--train.start_from?", "--checkpoint?"]
+    assert answer("config", "tfrecog.train") == "--flagfile?"
+
+
+def test_each_answer_to_the_name_of_another_toolkit_is_flags_of_one_command():
+    ours = [{leaf.path for leaf in flags.leaves(flags_of(name))} | {"flagfile"} for name in COMMANDS]
+    for some in (some for answers in ELSEWHERE.values() for some in answers):
+        assert any({*some.split()} <= paths for paths in ours), some

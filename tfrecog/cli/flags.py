@@ -26,7 +26,7 @@ from absl import flags as absl_flags
 
 from tfrecog.cli import facts, flagfiles
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.renamed import RENAMED
+from tfrecog.cli.renamed import ELSEWHERE, RENAMED
 
 END = "--"  # What comes behind it is words, even if it begins with a dash.
 
@@ -271,7 +271,10 @@ def _refuse_renamed(arguments: Sequence[str], values: absl_flags.FlagValues) -> 
 def _unknown(name: str, known: Sequence[str]) -> str:
     field = name.rpartition(".")[2]
     section = [path for path in known if f".{name}." in f".{path}"]
-    near = [path for path in known if path.rpartition(".")[2] == field] or section[:1]
+    plain = name.lower().replace("-", "_")
+    of_others = (some.split() for names, all_of in ELSEWHERE.items() if plain in names for some in all_of)
+    near = next((some for some in of_others if {*some} <= {*known, "flagfile"}), [])
+    near = near or [path for path in known if path.rpartition(".")[2] == field] or section[:1]
     near = near or difflib.get_close_matches(name, known, 1) or [path for path in known if path.endswith(f"_{field}")]
     hint = f"; did you mean {' or '.join(f'--{path}' for path in near[:3])}?" if near else ""
     if section and section[0].startswith(f"{name}."):

@@ -1,4 +1,4 @@
-"""Flags that had another name before, so that an old flagfile is refused with the names of today."""
+"""Other names of flags: those of before, with which an old flagfile is refused, and those of other toolkits."""
 
 RENAMED = {
     "data.tight": "data.pad_to_batch_max",
@@ -18,4 +18,24 @@ RENAMED = {
     "queue": "max_in_flight",
     "parts": "experiment",
     "rois": "experiment",
+}
+
+# What other toolkits call a setting → what means it here, a flag or several; of a command, the first that it has.
+ELSEWHERE = {
+    ("amp", "fp16", "half"): ("quantize", "train.precision"),
+    ("base_lr", "lr", "lr0"): ("optim.learning_rate",),
+    ("batch", "bs", "train_batch_size"): ("data.batch_size", "max_batch"),
+    ("cfg", "config", "config_file"): ("flagfile",),
+    ("conf", "conf_thres", "confidence", "score_thr"): ("min_score", "detector.output.min_score"),
+    ("epoch", "epochs", "max_epochs", "num_epochs"): ("minutes", "schedule.epochs"),
+    ("gpu", "gpus"): ("device",),
+    ("image_size", "img", "img_size", "imgsz", "input_size"): ("size", "data.short_side data.eval_short_side"),
+    ("iou", "iou_thres", "nms"): ("detector.output.nms_iou",),
+    ("max_det",): ("detector.output.max_detections",),
+    ("num_workers",): ("data.workers", "jobs"),
+    ("optimizer",): ("optim.name",),
+    ("out_dir", "output", "output_dir", "project", "save_dir"): ("out", "workdir"),
+    ("pretrained", "weights"): ("model", "start_from", "checkpoint", "train.start_from"),
+    ("source",): ("images", "photos"),
+    ("wd",): ("optim.weight_decay",),
 }
