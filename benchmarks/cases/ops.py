@@ -80,7 +80,7 @@ def _boxes(rng, count):
 
 def ours(case, path):
     """Our function to time."""
-    from tfrecog.ops import masks, nms, region_features, rle
+    from tfrecog.ops import masks, nms, pasting, region_features, rle
 
     tf = sides.tensorflow()
     stored = dict(np.load(path))
@@ -111,7 +111,7 @@ def ours(case, path):
         return masks.paste(inputs["masks"], inputs["boxes"], HEIGHT, WIDTH)
 
     def paste_to_runs():
-        pasted = rle.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
+        pasted = pasting.paste(stored["masks"], stored["boxes"], HEIGHT, WIDTH)
         return rle.all_to_coco(pasted, HEIGHT, WIDTH)
 
     named = {"rpn_nms": rpn_nms, "class_nms": class_nms, "paste": paste}

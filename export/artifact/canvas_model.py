@@ -8,7 +8,7 @@ import numpy as np
 
 from tfrecog.cli import checksums
 from tfrecog.cli.errors import UserError
-from tfrecog.ops import rle
+from tfrecog.ops import pasting
 from tfrecog.proposals import methods
 from tfrecog.runtime import cores
 
@@ -192,7 +192,7 @@ class CanvasModel:
         found = preprocess.detections(outputs, placed, self.keypoint_shift)
         if "masks" in found:
             threshold, rule = self.metadata["mask_threshold"], self.metadata["paste"]
-            found["masks"] = rle.paste(found["masks"], found["boxes"], *placed.photo, threshold, rule)
+            found["masks"] = pasting.paste(found["masks"], found["boxes"], *placed.photo, threshold, rule)
         return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfrecog.data.info import Category, DatasetInfo
 from tfrecog.inference import result_files
-from tfrecog.ops import rle
+from tfrecog.ops import pasting, rle
 
 from .metadata import DETECTIONS, reading
 
@@ -36,7 +36,7 @@ def detections(outputs: dict[str, np.ndarray], size: tuple[int, int], metadata: 
         elif masks.dtype == np.uint8:  # whole pictures
             found["masks"] = [rle.encode(mask) for mask in masks]
         else:
-            found["masks"] = rle.paste(masks, found["boxes"], *size, metadata["mask_threshold"], metadata["paste"])
+            found["masks"] = pasting.paste(masks, found["boxes"], *size, metadata["mask_threshold"], metadata["paste"])
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrecog.inference import classification, detection, predictor, segmentation
-from tfrecog.ops import rle
+from tfrecog.ops import pasting
 from tfrecog.proposals import methods
 
 from ..artifact import metadata, preprocess
@@ -69,7 +69,7 @@ class CheckpointReader:
         found = preprocess.detections(outputs, placed)
         if "masks" in found:
             output, found["squares"] = self.experiment.detector.output, found["masks"]
-            found["masks"] = rle.paste(
+            found["masks"] = pasting.paste(
                 found["squares"], found["boxes"], *placed.photo, output.mask_threshold, output.paste
             )
         return found

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from tfrecog.ops import overlaps, rle
+from tfrecog.ops import overlaps, pasting, rle
 
 SAME_OBJECT = 0.5  # least IoU of partners
 LEAST = 1e-20  # Smaller probabilities are rounded by softmax itself.
@@ -185,7 +185,7 @@ def _mask_iou(square, mask, box, tolerance, metadata) -> float:
     The rule of pasting cuts boxes to whole pixels, so a hair's difference of two boxes may move a mask by a pixel: what
     boxes differ by is measured apart.
     """
-    ((top, left, soft),) = rle.soft(square, box, *mask.shape, metadata["paste"])
+    ((top, left, soft),) = pasting.soft(square, box, *mask.shape, metadata["paste"])
     soft = soft.T
     window = mask[top : top + soft.shape[0], left : left + soft.shape[1]]
     counts = np.abs(soft - metadata["mask_threshold"]) > tolerance.score

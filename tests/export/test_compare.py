@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.parity import compare
-from tfrecog.ops import rle
+from tfrecog.ops import pasting, rle
 
 TOLERANCE = compare.Tolerance(score=1e-3, box=0.1, mask=0.01, pixel=0.01, unmatched=0.0, ap=0.0)
 METADATA = {"mask_threshold": 0.5, "paste": "torchvision"}
@@ -87,7 +87,7 @@ HALF = np.where(np.arange(28) < 14, 1, 0)
 
 
 def pasted(values, box):
-    return {"masks": rle.paste(squares(values), [box], *PHOTO)}
+    return {"masks": pasting.paste(squares(values), [box], *PHOTO)}
 
 
 def test_masks_are_compared_as_they_are_pasted_without_pixels_at_the_threshold():

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from export.served_graph import mask_encoding
 from tfrecog.config import OutputConfig
-from tfrecog.ops import rle
+from tfrecog.ops import pasting, rle
 
 SIZES = np.array([[37, 50], [24, 19]], np.int32)
 
@@ -36,7 +36,7 @@ def test_runs_and_pasted_masks_are_those_of_the_evaluation(rule):
     )
     assert runs.dtype == np.int32 and pasted.dtype == np.uint8 and pasted.shape == (2, 6, 37, 50)
     for i, (height, width) in enumerate(SIZES):
-        want = rle.paste(squares[i], boxes[i], height, width, output.mask_threshold, rule)
+        want = pasting.paste(squares[i], boxes[i], height, width, output.mask_threshold, rule)
         for j in range(6):
             mask = rle.decode(want[j], height, width) if labels[i, j] else np.zeros([height, width], bool)
             np.testing.assert_array_equal(pasted[i, j, :height, :width], mask)

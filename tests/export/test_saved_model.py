@@ -21,7 +21,7 @@ from tfrecog.cli import flags
 from tfrecog.config import Experiment, plain
 from tfrecog.data import image, records
 from tfrecog.inference import classification, detection, segmentation
-from tfrecog.ops import rle
+from tfrecog.ops import pasting, rle
 
 SCORES, PIXELS = 1e-5, 0.01  # what is promised
 BOXES = np.array([[5, 5, 40, 40], [10, 20, 60, 50], [0, 0, 30, 60], [20, 4, 44, 30]], np.float32)
@@ -113,7 +113,7 @@ def assert_detections(outputs, found):
     if found.masks:
         masks, expected = outputs["detection_masks"][:count], [rle.decode(*rle.from_coco(one)) for one in found.masks]
         if masks.dtype == np.float32:  # squares
-            runs = rle.paste(masks, outputs["detection_boxes"][:count], height, width)
+            runs = pasting.paste(masks, outputs["detection_boxes"][:count], height, width)
             masks = np.stack([rle.decode(one, height, width) for one in runs])
         assert masks.any() and not masks[:, height:].any() and not masks[:, :, width:].any()
         # A pixel whose probability is the threshold but for rounding may be either.

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.ops import masks, rle
+from tfrecog.ops import masks, pasting, rle
 
 
 def pasted_as_runs(masks, boxes, height, width, *rule):
-    return np.stack([rle.decode(runs, height, width) for runs in rle.paste(masks, boxes, height, width, *rule)])
+    return np.stack([rle.decode(runs, height, width) for runs in pasting.paste(masks, boxes, height, width, *rule)])
 
 
 @pytest.mark.parametrize("paste", [masks.paste, pasted_as_runs])

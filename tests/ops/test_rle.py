@@ -97,27 +97,3 @@ def test_zeros_behind_the_runs_are_padding():
         mask = np.zeros([6, 5], bool)
         mask[corner:4, corner:] = True
         np.testing.assert_array_equal(rle.decode(np.pad(rle.encode(mask), (0, 7)), 6, 5), mask)
-
-
-@pytest.mark.parametrize("rule", ["torchvision", "detectron2"])
-@pytest.mark.parametrize("threshold", [0.5, 0.3])
-def test_pasting_into_runs_is_pasting_into_the_image(threshold, rule):
-    rng = np.random.default_rng(0)
-    masks = rng.random([40, 28, 28]).astype(np.float32)
-    corner = rng.uniform(-5, 70, [40, 2])
-    boxes = np.concatenate([corner, corner + rng.uniform(0, 60, [40, 2])], -1).astype(np.float32)
-    boxes[0] = [-20, -20, 100, 120]  # The whole image: runs go on from column to column.
-    boxes[1] = [200, 200, 210, 210]  # Outside.
-    boxes[2] = [10, 10, 10, 10]  # Empty.
-    masks[0] = 1
-    dense = mask_ops.paste(masks, boxes, 80, 100, threshold, rule).numpy()
-    got = np.stack([rle.decode(runs, 80, 100) for runs in rle.paste(masks, boxes, 80, 100, threshold, rule)])
-    np.testing.assert_array_equal(got[:3], dense[:3])
-    assert dense[0].all()
-    assert not dense[1].any()
-    # Libraries round differently: a pixel whose value is the threshold to the last bit may differ.
-    assert np.mean(got != dense) < 1e-5
-
-
-def test_no_masks_paste_nothing():
-    assert rle.paste(np.zeros([0, 28, 28]), np.zeros([0, 4]), 10, 20) == []

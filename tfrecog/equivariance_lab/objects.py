@@ -6,7 +6,7 @@ from tfrecog.config import OutputConfig
 from tfrecog.equivariance_lab import moves
 from tfrecog.equivariance_lab.dense import Measures
 from tfrecog.equivariance_lab.moves import Change, Grid
-from tfrecog.ops import overlaps, rle
+from tfrecog.ops import overlaps, pasting, rle
 
 INSIDE = 0.9  # fraction of a box that must be inside for it to count
 _HIT = 0.5  # IoU of a pair
@@ -23,7 +23,7 @@ def select(objects: Objects, which: np.ndarray) -> Objects:
 
 def pasted(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], output: OutputConfig) -> np.ndarray:
     """Masks [n, H, W] bool in an image of a size, of probabilities [n, S, S] in boxes [n, 4]."""
-    runs = rle.paste(masks, boxes, *size, output.mask_threshold, output.paste)
+    runs = pasting.paste(masks, boxes, *size, output.mask_threshold, output.paste)
     return np.reshape([rle.decode(one, *size) for one in runs], [-1, *size]).astype(bool)
 
 

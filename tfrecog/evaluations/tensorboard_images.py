@@ -26,7 +26,7 @@ from tfrecog.inference import image_files, predictor
 from tfrecog.inference import segmentation as segment
 from tfrecog.inference.detection import detections
 from tfrecog.inference.flags import MIN_SCORE
-from tfrecog.ops import rle
+from tfrecog.ops import pasting
 
 RIGHT, WRONG = (40, 160, 60), (210, 40, 40)
 
@@ -164,7 +164,7 @@ def _with_objects(picture, batch, i, info):
         for name in ("boxes", "labels", "keypoints", "masks", "mask_boxes")
     )
     if masks is not None:
-        masks = rle.paste(masks, mask_boxes, *picture.shape[:2])
+        masks = pasting.paste(masks, mask_boxes, *picture.shape[:2])
     return annotations.instances(
         picture, boxes, labels, None, masks, points, info.names, **beside_truth.body(info),
         min_side=beside_truth.MIN_SIDE,

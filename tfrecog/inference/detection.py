@@ -10,7 +10,7 @@ from tfrecog.data import image as images
 from tfrecog.data.detection import proposal_slots
 from tfrecog.inference import forms, predictor
 from tfrecog.inference.result_files import Detections
-from tfrecog.ops import rle, to_original
+from tfrecog.ops import pasting, to_original
 from tfrecog.proposals import methods
 
 FORM = forms.FORMS["detection"]
@@ -46,10 +46,10 @@ def in_original(output: dict, image: dict, config: OutputConfig) -> Detections:
     found["boxes"] = to_original.boxes(found["boxes"], image["scale"], image["original_size"])
     if "keypoints" in found:
         found["keypoints"] = to_original.keypoints(found["keypoints"].astype(float), image["scale"])
-    height, width = map(int, image["original_size"])
+    size = tuple(map(int, image["original_size"]))
     if "masks" in found:
-        found["masks"] = rle.paste(found["masks"], found["boxes"], height, width, config.mask_threshold, config.paste)
-    return Detections.of(found, (height, width), int(image["image_id"]), int(image["record"]))
+        found["masks"] = pasting.paste(found["masks"], found["boxes"], *size, config.mask_threshold, config.paste)
+    return Detections.of(found, size, int(image["image_id"]), int(image["record"]))
 
 
 def batch_of(
