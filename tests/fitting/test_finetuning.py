@@ -149,7 +149,7 @@ def test_they_get_the_rate_and_the_passes_of_random_weights(monkeypatch):
 def test_many_pictures_need_no_drawn_ones_but_may_have_them():
     many = dataclasses.replace(RACCOONS, images=finetuning.STARTER_MOST + 1)
     assert finetuning.starter_pays(RACCOONS) and not finetuning.starter_pays(many)
-    assert not finetuning.starter_pays(made.classification(200))
+    assert finetuning.starter_pays(made.segmentation(200)) and not finetuning.starter_pays(made.classification(200))
     assert all(begun(choices.ladder(many, made.TWO_CORES, {}, 20, starter(asked=True))).values())
 
 
@@ -158,5 +158,17 @@ def test_a_network_or_weights_that_are_given_win_over_this_packages():
     assert begun(choices.ladder(RACCOONS, made.TWO_CORES, narrow, 20, starter(asked=False))) == {16: False}
     with pytest.raises(UserError, match=r"--start_from=starter.*width 32"):
         choices.ladder(RACCOONS, made.TWO_CORES, narrow, 20, starter(asked=True))
+    wide = {"classifier.width": 64}
     with pytest.raises(UserError, match=r"--start_from=starter.*classification"):
-        choices.ladder(made.classification(200), made.TWO_CORES, {}, 20, starter(asked=True))
+        choices.ladder(made.classification(200), made.TWO_CORES, wide, 20, starter(asked=True))
+    small = dataclasses.replace(made.classification(200), short=(28.0, 28.0, 28.0), grey=1.0)
+    (digits,) = choices.ladder(small, made.TWO_CORES, {}, 20, starter(asked=False))
+    assert digits.experiment().classifier.name == "lenet_modern" and not digits.experiment(workdir="x").train.start_from
+
+
+def test_classifiers_and_segmenters_may_start_from_this_packages_backbone():
+    for facts in (made.classification(200), made.segmentation(200)):
+        for plan in choices.ladder(facts, made.TWO_CORES, {}, 60, starter(asked=False)):
+            experiment = plan.experiment(workdir="x")
+            own = experiment.classifier if facts.task == "classification" else experiment.segmenter.backbone
+            assert (own.width, experiment.train.start_from, experiment.train.skip_mismatched) == (32, "starter", True)

@@ -65,7 +65,7 @@ def ladder(
 
 def starter_pays(facts: Facts) -> bool:
     """Whether this package's weights are of use for such data, if the network is theirs."""
-    return facts.task == "detection" and facts.images <= STARTER_MOST
+    return facts.task != "classification" and facts.images <= STARTER_MOST
 
 
 def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) -> list[Plan]:
@@ -78,8 +78,8 @@ def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) 
     if start.asked and not any(begun):
         own = start.experiment.detector.backbone
         raise UserError(
-            f"--start_from=starter: these weights are of a pyramid on a {own.name} of width {own.width}, and "
-            f"this {facts.task} has another network: leave it out"
+            f"--start_from=starter: these weights are of a {own.name} of width {own.width}, of a detector with a "
+            f"pyramid on it, and this {facts.task} has another network: leave it out"
         )
     if not any(begun):
         return list(plans[first:])
@@ -89,13 +89,21 @@ def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) 
 
 def _begun(plan: Plan, start: Start) -> Plan | None:
     """The plan from the weights of this package; None where its network is another."""
-    ours, theirs = (one.detector for one in (plan.experiment(), start.experiment))
-    network = [(one.neck, one.backbone.name, one.backbone.width, one.backbone.norm) for one in (ours, theirs)]
-    if plan.experiment().task != "detection" or network[0] != network[1]:
+    ours, theirs = plan.experiment(), start.experiment
+    other_neck = ours.task == "detection" and ours.detector.neck != theirs.detector.neck
+    if other_neck or _backbone(ours) != _backbone(theirs):
         return None
     values = {"train.start_from": start.folder, "train.skip_mismatched": True}
     reason = "they know drawn shapes, and small sets learn faster from that; --start_from=none for random ones"
     return plan.with_choices(Choice("weights", values, reason))
+
+
+def _backbone(experiment: Experiment) -> tuple[str, int, str]:
+    """Name, width and norm of a network's backbone, whose variables are called alike in all tasks."""
+    if experiment.task == "classification":
+        return experiment.classifier.name, experiment.classifier.width, experiment.classifier.norm
+    own = experiment.segmenter.backbone if experiment.task == "segmentation" else experiment.detector.backbone
+    return own.name, own.width, own.norm
 
 
 def _network(facts: Facts, start: Start, base: Sequence[Choice]) -> Iterator[Choice]:
