@@ -142,20 +142,20 @@ def _planned(flags: Flags, given: dict[str, Any], source, used):
         for line in advice.before(found):
             say(f"note: {line}")
         planner = planning.Planner(source, found, here, planning.Time(60 * flags.minutes, used), prober)
-        plan = planner.plan(given, _start(flags.start_from, found))
+        plan = planner.plan(given, _start(flags.start_from))
     for line in plan.lines().splitlines():
         say(line)
     say(f"time: {plan.measured['time']}")
     return plan
 
 
-def _start(name: str, facts):
-    """The weights that --start_from names; where it names none, those of this package if they pay."""
+def _start(name: str):
+    """The weights that --start_from names; where it names none, those of this package, for where they pay."""
     from tfrecog.api import loading
-    from tfrecog.fitting import finetuning, start
+    from tfrecog.fitting import start
     from tfrecog.fitting.session.screen import say
 
-    if name == NONE or (not name and not finetuning.starter_pays(facts)):
+    if name == NONE:
         return None
     if name and Path(name).expanduser().is_dir():
         return start.of_run(name)

@@ -168,7 +168,7 @@ def test_a_network_or_weights_that_are_given_win_over_this_packages():
 
 def test_classifiers_and_segmenters_may_start_from_this_packages_backbone():
     for facts in (made.classification(200), made.segmentation(200)):
-        for plan in choices.ladder(facts, made.TWO_CORES, {}, 60, starter(asked=False)):
+        for plan in choices.ladder(facts, made.TWO_CORES, {}, 60, starter(asked=True)):
             experiment = plan.experiment(workdir="x")
             own = experiment.classifier if facts.task == "classification" else experiment.segmenter.backbone
             assert (own.width, experiment.train.start_from, experiment.train.skip_mismatched) == (32, "starter", True)

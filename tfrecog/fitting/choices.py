@@ -6,6 +6,7 @@
 What a person gives wins over what is chosen here. No choice rests on the name of a data set.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,18 +41,23 @@ def ladder(
     """
     rules = _TASKS[facts.task]
     rungs = rules.rungs(facts, machine, given)
-    fits = [60 * minutes / rules.seconds(facts, machine, one, given) for one in rungs]
+    costs = [rules.seconds(facts, machine, one, given) for one in rungs]
     least, _ = _wanted(facts, from_weights=False)
-    first = next((place for place, seen in enumerate(fits) if seen * _OPTIMISTIC >= least), len(rungs) - 1)
+    allowed = _OPTIMISTIC * 60 * minutes / least  # seconds of a picture
+    first = next((place for place, cost in enumerate(costs) if cost <= allowed), len(rungs) - 1)
     steps = [list(rules.choices(facts, machine, one, given)) for one in rungs]
     if start and not start.drawn:
         own = steps[first]
         first, steps = 0, [[*own, *more] for more in finetuning.ladder(facts, machine, start, own, given)]
+        costs = [0.0] * len(steps)
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")
     about = (facts.plain(), machine.plain(), float(minutes))
-    plans = [Plan(_merged([of_data, *some], given), *about) for some in steps]
-    plans = finetuning.from_starter(plans, first, facts, start) if start and start.drawn else plans[first:]
+    plans = [
+        Plan(_merged([of_data, *some], given), *about, estimate=cost) for some, cost in zip(steps, costs, strict=True)
+    ]
+    narrowed = start and start.drawn and (start.asked or finetuning.starter_pays(facts))
+    plans = finetuning.from_starter(plans, first, facts, start) if narrowed else plans[first:]
     return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
 
 
@@ -108,7 +114,7 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
     lengths = Choice("length", length, reason)
     average = Choice("average of the weights", {"optim.ema": 0.999}, "it wavers less than the weights")
     whole = _given_first(with_batch.with_choices(lengths, average), given, plan)
-    return Plan(whole.choices, plan.facts, plan.machine, plan.minutes, steps, plan.measured)
+    return dataclasses.replace(plan, choices=whole.choices, steps=steps)
 
 
 def rate(facts: Facts, batch: int, from_weights: bool, published: bool) -> Choice:
@@ -160,7 +166,7 @@ def _merged(chosen: Sequence[Choice], given: Mapping[str, Any]) -> tuple[Choice,
 def _given_first(plan: Plan, given: set[str], before: Plan) -> Plan:
     """The plan with the flags that a person gave as they were before."""
     kept = [one if one.given else _without(one, given) for one in plan.choices]
-    return Plan(tuple(filter(None, kept)), plan.facts, plan.machine, plan.minutes, plan.steps, plan.measured)
+    return dataclasses.replace(plan, choices=tuple(filter(None, kept)))
 
 
 def _without(choice: Choice, paths: Mapping[str, Any] | set[str]) -> Choice | None:

@@ -64,7 +64,7 @@ def ladder(
 
 
 def starter_pays(facts: Facts) -> bool:
-    """Whether this package's weights are of use for such data, if the network is theirs."""
+    """Whether this package's weights are of use for such data, however long it is learned, if the network is theirs."""
     return facts.task != "classification" and facts.images <= STARTER_MOST
 
 
@@ -74,27 +74,27 @@ def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) 
     What the weights know is more than a wider network learns from few pictures, or a narrower one sees in the time.
     Where the network is given, and another, the plans are as they were; UserError if the weights were asked for.
     """
-    begun = [_begun(plan, start) for plan in plans]
-    if start.asked and not any(begun):
+    from_there = [begun(plan, start) for plan in plans]
+    if start.asked and not any(from_there):
         own = start.experiment.detector.backbone
         raise UserError(
             f"--start_from=starter: these weights are of a {own.name} of width {own.width}, of a detector with a "
             f"pyramid on it, and this {facts.task} has another network: leave it out"
         )
-    if not any(begun):
+    if not any(from_there):
         return list(plans[first:])
-    last = max(place for place, plan in enumerate(begun) if plan)
-    return [plan for plan in begun[min(first, last) :] if plan]
+    last = max(place for place, plan in enumerate(from_there) if plan)
+    return [plan for plan in from_there[min(first, last) :] if plan]
 
 
-def _begun(plan: Plan, start: Start) -> Plan | None:
+def begun(plan: Plan, start: Start) -> Plan | None:
     """The plan from the weights of this package; None where its network is another."""
     ours, theirs = plan.experiment(), start.experiment
     other_neck = ours.task == "detection" and ours.detector.neck != theirs.detector.neck
     if other_neck or _backbone(ours) != _backbone(theirs):
         return None
     values = {"train.start_from": start.folder, "train.skip_mismatched": True}
-    reason = "they know drawn shapes, and small sets learn faster from that; --start_from=none for random ones"
+    reason = "they know drawn shapes, so few pictures or steps teach more; --start_from=none for random ones"
     return plan.with_choices(Choice("weights", values, reason))
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.spelling import counted
 from tfrecog.data import info
-from tfrecog.fitting import choices
+from tfrecog.fitting import choices, finetuning
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice, Plan
@@ -89,10 +89,17 @@ class Planner:
                     ) from None
                 place += 1
                 say("probe: out of memory even with the smallest batch; trying a smaller training")
-        while self._share(tried) < 1 and place + 1 < len(ladder) and self._may_try(tried.measured):
+        while self._share(tried) < 1 and place + 1 < len(ladder):
             place = min(place + (2 if self._share(tried) < 0.4 else 1), len(ladder) - 1)
-            say("probe: too slow for the time, so something less is tried")
-            tried = self._tried(ladder[place], tried.batch, evaluates=True)
+            if self._may_try(tried.measured):
+                say("probe: too slow for the time, so something less is tried")
+                tried = self._tried(ladder[place], tried.batch, evaluates=True)
+            elif tried.plan.estimate:
+                tried = self._estimated(tried, ladder[place])
+            else:
+                break
+        if start and start.drawn and self._share(tried) < 1:
+            tried = tried._replace(plan=finetuning.begun(tried.plan, start) or tried.plan)
         return self._finished(tried)
 
     def _of_rung(self, plan: Plan, sizes: list[int]) -> Tried:
@@ -133,6 +140,12 @@ class Planner:
         speed = f"{measured.step:.2g} s a step of {batch} pictures, {batch / measured.step:.1f} pictures/s"
         say(f"probe: {speed}, {measured.memory / 1e9:.1f} GB")
         return Tried(plan, batch, measured)
+
+    def _estimated(self, tried: Tried, plan: Plan) -> Tried:
+        """What steps of another plan would take, where there is no time to try them."""
+        step = tried.measured.step * plan.estimate / tried.plan.estimate
+        say(f"probe: too slow for the time, so something less is taken: {step:.2g} s a step, estimated")
+        return Tried(plan, tried.batch, dataclasses.replace(tried.measured, step=step))
 
     def _may_try(self, measured: Measured) -> bool:
         """Whether there is time for another trial as long as one was."""
