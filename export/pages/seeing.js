@@ -63,6 +63,7 @@ async function film() {
   video.srcObject = stream;
   await video.play();
   while (stream) {
+    await new Promise(requestAnimationFrame);  // Not while nobody sees the page.
     const picture = await filmed(video);
     if (stream && picture) await see(picture);
   }
