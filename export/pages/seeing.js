@@ -6,7 +6,8 @@ let stream, turns = 0;  // the camera's pictures; number of the last picture
 function introduce(title, facts) {
   $("title").textContent = title;
   document.title = title + " – tfrecog";
-  $("about").textContent = about.task + ", " + about.classes.length + " classes" + facts;
+  const count = about.classes.length;
+  $("about").textContent = about.task + ", " + count + (count === 1 ? " class" : " classes") + facts;
   $("threshold_label").hidden = about.task !== "detection";
 }
 

@@ -1,5 +1,5 @@
 // A photo on the canvas that a TFLite file sees, and its outputs back on the photo: what export/artifact/preprocess.py,
-// tfrecog/data/image_numpy.py and tfrecog/ops/rle.py do, with the same roundings. A photo is {data, size}: its pixels
+// tfrecog/data/image_numpy.py and tfrecog/ops/pasting.py do, with the same roundings. A photo is {data, size}: its pixels
 // RGBA and [height, width]. `given` is the `input` of the model's metadata.
 const f32 = Math.fround;
 

@@ -30,6 +30,7 @@ CASES = {
     "export.serve": ("--max_batch=0", "--model={missing}"),
     "export.tflite": ("--representative=0", "--workdir={missing} --size=64x64 --out={out}/model.tflite"),
     "export.verify": ("--score_tolerance=-2", "--workdir={out} --artefact={missing} --images={file}"),
+    "export.web": ("--overwrite=maybe", "--model={missing}.tflite --out={out}/site"),
     "pipelines.adopt": ("--jobs=-1", "--records={missing} --split=train --out={out}"),
     "pipelines.any": ("--kind=kitti", "--data={missing} --out={out}"),
     "pipelines.check": ("--show=-1", "--data={missing}"),

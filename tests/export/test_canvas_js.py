@@ -10,7 +10,7 @@ import pytest
 
 from export.artifact import preprocess
 from export.site import write
-from tfrecog.ops import rle
+from tfrecog.ops import pasting
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js, which runs the page's code here, is not installed")
@@ -70,9 +70,9 @@ def test_masks_are_pasted_by_the_same_rule(rule):
     ])  # fmt: skip
     masks = np.random.default_rng(3).random([len(boxes), 8, 8], np.float32)
     masks[4] = masks[-1] = 0.9
-    soft = np.concatenate([values.ravel() for _, _, values in rle.soft(masks, boxes, 40, 60, rule)])
+    soft = np.concatenate([values.ravel() for _, _, values in pasting.soft(masks, boxes, 40, 60, rule)])
     assert np.abs(soft - 0.5).min() > 1e-6  # No pixel hangs on the last bit.
-    expected = [runs.tolist() for runs in rle.paste(masks, boxes, 40, 60, 0.5, rule)]
+    expected = [runs.tolist() for runs in pasting.paste(masks, boxes, 40, 60, 0.5, rule)]
     code = "boxes.map((box, i) => runs(masks[i], box, [40, 60], about))"
     about = {"paste": rule, "mask_threshold": 0.5}
     got = javascript(code, boxes=boxes, masks=masks.reshape(len(boxes), -1), about=about)

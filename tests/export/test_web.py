@@ -91,7 +91,7 @@ def test_another_archive_is_refused_and_nothing_is_written(finder, archives, tmp
     path = litert_js.path(archives, "core")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(
-        UserError, match=r"litertjs-core-.*tgz is not the archive of LiteRT.js .* npm pack @litertjs/core"
+        UserError, match=r"litertjs-core-.*tgz is not the archive of LiteRT.js .*`npm pack @litertjs/core"
     ):
         commands.run(web, model=finder, out=tmp_path / "site", litert=archives)
     path.unlink()
