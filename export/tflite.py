@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from tfrecog.cli import command, files
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import Positive, When
+from tfrecog.cli.facts import NonNegative, Positive, When
+from tfrecog.config import plain
 
 from .litert import of_run
 
@@ -34,6 +35,18 @@ class Flags(of_run.CanvasFlags):
     split: Annotated[
         str, "int8: split of the calibration images. Empty: --data.train_split.", When(".quantize", "int8")
     ] = ""
+    for_: Annotated[
+        Literal["", "mediapipe"],
+        "mediapipe: its stock ObjectDetector, ImageSegmenter and ImageClassifier read the file, of a detector boxes "
+        "alone; they stretch a photo over the input. Empty: programs that read the outputs by their names.",
+    ] = ""
+    max_images: Annotated[
+        int,
+        "mediapipe: images of data.eval_split on which the cost of stretching is measured, if data.records exists. "
+        "0: all.",
+        NonNegative("images"),
+        When(".for", "mediapipe"),
+    ] = 100
     report: Annotated[
         str, "JSON file for the report of operations, types, size and costs. Empty: beside the model, OUT.json."
     ] = ""
@@ -45,18 +58,25 @@ def export(flags: Flags) -> Path:
     if out.resolve() == report_path.resolve():
         raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
     of_run.check_new(flags, ".tflite", out=out, report=report_path)
-    from .litert import calibration_images, convert, gpu, metadata, quantize, sizes
+    from .litert import calibration_images, convert, gpu, mediapipe, metadata, quantize, sizes
     from .litert import report as lite_report
 
-    given = sizes.input_of(flags)
+    given, reader = sizes.input_of(flags, flags.for_), flags.for_
+    if reader:
+        mediapipe.check(flags)
     images = []
     if flags.quantize == "int8":
         split = flags.split or flags.data.train_split
         images = calibration_images.images(flags, given, split, flags.representative)
     start = time.perf_counter()
-    unquantized, model_metadata = of_run.converted(flags, given)
+    unquantized, model_metadata = of_run.converted(flags, given, reader)
     content, report = quantize.quantized(unquantized, flags.quantize, images)
-    content = metadata.attach(content, model_metadata | {"tflite": {"quantize": flags.quantize, "input": given}})
+    model_metadata |= {"tflite": {"quantize": flags.quantize, "input": given}}
+    if reader:
+        mediapipe.check_file(convert.parsed(content))
+        model_metadata["tflite"]["for"] = reader
+        model_metadata |= mediapipe.NO_KEYPOINTS
+    content = metadata.attach(content, model_metadata)
     report |= {"bytes": len(content), "gpu": gpu.describe(content)}
     convert.check(content)
     convert.run_once(content)
@@ -64,6 +84,8 @@ def export(flags: Flags) -> Path:
     print(gpu.text(report["gpu"]))
     if flags.quantize == "dynamic" and not report["types"].get("dynamic"):
         print("No layer can have int8 weights without other outputs: the file is that of --quantize=float16")
+    if reader:
+        report |= _for_mediapipe(flags)
     with files.write(report_path) as text:  # Both are written, or neither.
         json.dump(report, text, indent=1)
         text.write("\n")
@@ -72,6 +94,21 @@ def export(flags: Flags) -> Path:
             file.write(content)
     print(f"Wrote {flags.out} in {time.perf_counter() - start:.0f} s, and {report_path}")
     return out
+
+
+def _for_mediapipe(flags: Flags) -> dict:
+    """Prints what MediaPipe's Tasks leave out and what their stretching costs, which is for the report."""
+    from .litert import mediapipe, sizes
+    from .parity import stretching
+
+    if without := mediapipe.left_out(flags):
+        print(without)
+    if flags.task == "segmentation":  # whose photos are stretched in every file
+        return {}
+    kept = sizes.input_of(dataclasses.replace(flags, fit="auto"))
+    measured = stretching.measure(plain(flags), flags.checkpoint, kept, flags.max_images)
+    print(stretching.text(measured, kept))
+    return {"stretching": measured}
 
 
 def main(flags: Flags) -> None:

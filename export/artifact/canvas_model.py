@@ -12,7 +12,7 @@ from tfrecog.ops import pasting
 from tfrecog.proposals import methods
 from tfrecog.runtime import cores
 
-from . import metadata, preprocess
+from . import mediapipe, metadata, preprocess
 
 NAMES = {"tflite": "a TFLite", "onnx": "an ONNX"}
 _LABELS = {"detection": "detection_classes", "segmentation": "labels"}
@@ -26,6 +26,7 @@ _SIDES: dict[str, tuple[int | str, ...]] = {
     "num_detections": (),
     "scores": ("K",),
     "labels": ("H", "W"),
+    "probabilities": ("H", "W", "K"),
 }
 MOST_BYTES = 2**24  # of the metadata; 10,000 classes take 1 MB
 
@@ -122,6 +123,13 @@ class CanvasModel:
                     ValueError(f"its output {name} is {found}, not [{', '.join(map(str, expected))}]")
                 )
 
+    def _as_ours(self, called):
+        """Outputs for MediaPipe as those of other files."""
+        try:
+            return mediapipe.as_ours(called, self.size)
+        except ValueError as error:
+            raise self._contradicted(error) from error
+
     def _check_labels(self, labels):
         """Contradiction if labels have more classes than the metadata."""
         if (most := int(np.max(labels, initial=0))) > len(self.metadata["classes"]):
@@ -169,6 +177,8 @@ class CanvasModel:
         """The outputs for an image, by our names, without batch and empty slots; in pixels of the canvas."""
         called = self._call(inputs)
         self._check_sides(called)
+        if metadata.reader_of(self.metadata):
+            called = self._as_ours(called)
         outputs = {name: value[0] for name, value in called.items()}
         task = self.metadata["task"]
         self._check_labels(len(outputs["scores"]) if task == "classification" else outputs[_LABELS[task]])

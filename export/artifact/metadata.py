@@ -54,11 +54,15 @@ class Input(TypedDict):
     short_side: NotRequired[_Side | None]
 
 
-class Lite(TypedDict):
-    """What a TFLite file alone has."""
-
-    quantize: Literal["none", "float16", "dynamic", "int8"]
-    input: Input
+# What a TFLite file alone has; `for` is the program that it was made for, which reads other outputs.
+Lite = TypedDict(
+    "Lite",
+    {
+        "quantize": Literal["none", "float16", "dynamic", "int8"],
+        "input": Input,
+        "for": NotRequired[Literal["mediapipe"]],
+    },
+)
 
 
 class Onnx(TypedDict):
@@ -217,9 +221,17 @@ def parse(text: bytes, where: str) -> dict:
     return metadata
 
 
+def reader_of(metadata: dict) -> str:
+    """The program that a file was made for, "mediapipe"; empty if for any."""
+    return metadata.get("tflite", {}).get("for", "")
+
+
 def check_outputs(metadata: dict, outputs: Iterable[str], where: str | Path) -> None:
     """UserError if a model lacks outputs of its task."""
-    if missing := OUTPUTS[metadata["task"]] - {*outputs}:
+    needed = OUTPUTS[metadata["task"]]
+    if reader_of(metadata) and metadata["task"] == "segmentation":
+        needed = {"probabilities"}
+    if missing := needed - {*outputs}:
         raise UserError(
             f"{where} is a model for {metadata['task']}, says its {FILE}, and lacks the outputs "
             f"{', '.join(sorted(missing))}; export it again"

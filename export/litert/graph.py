@@ -10,6 +10,7 @@ from tfrecog.config import Experiment
 from tfrecog.ops import target
 
 from ..artifact.metadata import DETECTIONS
+from . import mediapipe
 
 
 class Graph(NamedTuple):
@@ -34,12 +35,13 @@ def module(functions: dict[str, tf.types.experimental.ConcreteFunction]) -> tf.M
     return made
 
 
-def build(task, model, experiment: Experiment, given: dict) -> Graph:
+def build(task, model, experiment: Experiment, given: dict, reader: str = "") -> Graph:
     """The graph of a task for a picture `image` [1, H, W, 3] in 0..255.
 
     Args:
         given: `input` of the file's metadata: `size`, `dtype` (uint8 or float32) and `fit`. With `pad` a detector is
             told how many rows and columns of the canvas are picture, `size` [2] int32; else all are.
+        reader: "mediapipe" if its Tasks are to read the file.
     """
     inputs = [tf.TensorSpec([1, *given["size"], 3], given["dtype"], "image")]
     detects = experiment.task == "detection"
@@ -52,6 +54,8 @@ def build(task, model, experiment: Experiment, given: dict) -> Graph:
         tensors = dict(zip([spec.name for spec in inputs], values, strict=True))
         tensors["image"] = tf.cast(tensors["image"], tf.float32)
         with target.to("tflite"):
+            if reader == mediapipe.READER:
+                return mediapipe.outputs(task, model, experiment, tensors["image"])
             if detects:
                 return _detections(model, **tensors)
             outputs = task.predict(model, tensors)

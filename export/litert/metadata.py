@@ -16,7 +16,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from tfrecog.cli import checksums
 
 from ..artifact import metadata
-from . import convert
+from . import convert, mediapipe
 
 ENTRY, IDENTIFIER, PARSER = b"TFLITE_METADATA", b"M001", "1.2.0"
 MEANINGS = {
@@ -34,9 +34,14 @@ MEANINGS = {
 }
 # Values of its enumerations.
 _FEATURE, _IMAGE, _BOXES = np.array([1, 2, 3], np.int8)  # content of a tensor
-_RGB, _NORMALIZATION, _BOUNDARIES, _PIXEL = np.array([1, 1, 1, 1], np.int8)
+_RGB, _NORMALIZATION, _BOUNDARIES, _PIXEL, _RATIO = np.array([1, 1, 1, 1, 0], np.int8)
 _AXIS_LABELS, _VALUE_LABELS = np.array([2, 3], np.int8)  # type of an associated file
-LABELLED = {"scores": _AXIS_LABELS, "labels": _VALUE_LABELS, "detection_classes": _VALUE_LABELS}
+LABELLED = {
+    "scores": _AXIS_LABELS,
+    "probabilities": _AXIS_LABELS,
+    "labels": _VALUE_LABELS,
+    "detection_classes": _VALUE_LABELS,
+}
 
 
 def attach(content: bytes, model_metadata: dict) -> bytes:
@@ -63,26 +68,36 @@ def _flatbuffer(model, model_metadata) -> bytes:
     """ModelMetadata."""
     signature = model.signatureDefs[0]
     graph = model.subgraphs[signature.subgraphIndex]
-    size = model_metadata["tflite"]["input"]["size"]
+    size, reader = model_metadata["tflite"]["input"]["size"], model_metadata["tflite"].get("for", "")
 
     def tensors(maps, indices):
         """TensorMetadata in the order of the subgraph's tensors, in which the format wants them."""
         named = {each.tensorIndex: each.name.decode() for each in maps}
-        return [_tensor(named[i], size) for i in indices if i in named]
+        return [_tensor(named[i], size, reader) for i in indices if i in named]
 
     inputs, outputs = tensors(signature.inputs, graph.inputs), tensors(signature.outputs, graph.outputs)
     run = f"{model_metadata['task']}, step {model_metadata['step']} of {model_metadata['checkpoint']}"
     files = [(metadata.FILE, "The run: classes, flags, metrics, and what the outputs mean.")]
-    subgraphs = [(None, None, inputs, outputs)]
+    own = [(mediapipe.SEGMENTER, _segmenter(reader))] if model_metadata["task"] == "segmentation" else None
+    subgraphs = [(None, None, inputs, outputs, None, None, None, None, None, own)]
     root = (model_metadata["name"], run, model_metadata["version"], subgraphs, None, None, files, PARSER)
     builder = flatbuffers.Builder(1024)
     builder.Finish(_write(builder, root), IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _tensor(name, size) -> tuple:
+def _segmenter(reader) -> bytes:
+    """What MediaPipe's ImageSegmenter reads alone: ImageSegmenterOptions."""
+    builder = flatbuffers.Builder(64)
+    builder.Finish(_write(builder, (mediapipe.NONE if reader else mediapipe.REFUSED,)), mediapipe.SEGMENTER_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _tensor(name, size, reader) -> tuple:
     """TensorMetadata of a tensor of a signature."""
     content, processing, statistics, files = (_FEATURE, ()), None, None, None
+    shown = mediapipe.NAMES.get(name, name) if reader else name
+    meaning = (MEANINGS | mediapipe.MEANINGS if reader else MEANINGS)[name]
     if name == "image":
         height, width = np.array(size, np.uint32)
         content = (_IMAGE, (_RGB, (width, height)))
@@ -91,14 +106,15 @@ def _tensor(name, size) -> tuple:
         statistics = (np.float32([255]), np.float32([0]))  # largest, smallest
     if name in ("detection_boxes", "proposals"):
         # In the order left, top, right, bottom: where each is in ours.
-        content = (_BOXES, (np.uint32([1, 0, 3, 2]), _BOUNDARIES, _PIXEL))
+        content = (_BOXES, (np.uint32([1, 0, 3, 2]), _BOUNDARIES, _RATIO if reader else _PIXEL))
     if name in LABELLED:
         files = [(metadata.LABELS, "Names of the classes, one a line.", LABELLED[name])]
-    return name, MEANINGS[name], None, content, processing, statistics, files
+    return shown, meaning, None, content, processing, statistics, files
 
 
 def _write(builder: flatbuffers.Builder, value) -> int:
-    """Offset of a text, a vector of numbers (an array) or of tables (a list), or a table (a tuple of its fields).
+    """Offset of a text, a vector of numbers (an array), of tables (a list) or of bytes at a multiple of 16, or a table
+    (a tuple of its fields).
 
     A field is any of these, a number of the width that the format has, or None.
     """
@@ -106,7 +122,14 @@ def _write(builder: flatbuffers.Builder, value) -> int:
         return builder.CreateString(value)
     if isinstance(value, np.ndarray):
         return builder.CreateNumpyVector(value)
-    written = [_write(builder, one) if isinstance(one, str | np.ndarray | list | tuple) else one for one in value]
+    if isinstance(value, bytes):
+        builder.StartVector(1, len(value), 16)
+        for byte in reversed(value):
+            builder.PrependByte(byte)
+        return builder.EndVector()
+    written = [
+        _write(builder, one) if isinstance(one, str | bytes | np.ndarray | list | tuple) else one for one in value
+    ]
     if isinstance(value, list):
         builder.StartVector(4, len(written), 4)
         for offset in reversed(written):

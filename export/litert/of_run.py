@@ -44,11 +44,12 @@ def check_new(flags: CanvasFlags, ending: str, **paths: Path) -> None:
         raise UserError(f"--out={paths['out']} does not end in {ending}; give --out={paths['out']}{ending}")
 
 
-def converted(flags: CanvasFlags, given: dict) -> tuple[bytes, dict]:
+def converted(flags: CanvasFlags, given: dict, reader: str = "") -> tuple[bytes, dict]:
     """A run's TFLite file in float32, without metadata, and the metadata of the run.
 
     Args:
         given: `input` of the file's metadata.
+        reader: "mediapipe" if its Tasks are to read the file.
     """
     from tfrecog.runs import trained
 
@@ -61,5 +62,5 @@ def converted(flags: CanvasFlags, given: dict) -> tuple[bytes, dict]:
     print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
     if small := sizes.remark(flags, (height, width)):
         print(small, flush=True)
-    content = convert.convert(graph.build(task, model, still, given))
+    content = convert.convert(graph.build(task, model, still, given, reader))
     return content, metadata.from_run(task, flags, path, step) | {"precision": "float32"}

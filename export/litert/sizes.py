@@ -15,14 +15,18 @@ LEAST = {"alexnet": 63, "vgg16": 32, "vgg16_bn": 32}
 FITS = {"detection": "pad", "classification": "middle", "segmentation": "stretch"}
 
 
-def input_of(flags) -> dict:
+def input_of(flags, reader: str = "") -> dict:
     """What a file is given, by the flags of its export: dtype, size [H, W], fit, and of a classifier short_side.
 
-    UserError names flags that cannot be.
+    A `reader` stretches photos, whatever the task. UserError names flags that cannot be.
     """
     size = _size(flags)
     if reason := _problem(flags, size):
         raise UserError(f"--size={_shown(size)}: {reason}")
+    if reader and flags.fit == "pad":
+        raise UserError(f"--fit=pad: the Tasks of --for={reader} stretch a photo over the input; leave it at auto")
+    if reader:
+        return {"dtype": flags.input, "size": list(size), "fit": "stretch"}
     fit = FITS[flags.task] if flags.fit == "auto" else flags.fit
     if flags.task != "detection" and fit != FITS[flags.task]:
         seen = "the center crop of a photo" if flags.task == "classification" else "all of a photo, stretched"

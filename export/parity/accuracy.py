@@ -1,6 +1,6 @@
 """AP, top-1 accuracy or mean IoU of several models at once on the records of a run, each seen through its own chain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -45,16 +45,23 @@ def measure(
         models: functions of a photo uint8 [H, W, 3] to its outputs, as `artifact.canvas_model.CanvasModel.predict` is.
     """
     split = Split.open(experiment.data.records, experiment.data.eval_split)
-    total = min(count or len(split), len(split))
     scorers = {name: _scorer(experiment, split) for name in models}
+    images = 0
+    for row, picture in pictures(split, count):
+        for name, model in models.items():
+            add, _ = scorers[name]
+            add(row, model(picture))
+        images += 1
+    return {name: numbers() | {"images": images} for name, (_, numbers) in scorers.items()}
+
+
+def pictures(split: Split, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows and pictures uint8 [H, W, 3] of the first `count` images (0: all) of a split, beside a bar."""
+    total = min(count or len(split), len(split))
     with Bar(total=total, desc=f"accuracy on {split.name}", starting="compiling") as bar:
         for row in range(total):
-            picture = image.decode(split.record(row).encoded).numpy()
-            for name, model in models.items():
-                add, _ = scorers[name]
-                add(row, model(picture))
+            yield row, image.decode(split.record(row).encoded).numpy()
             bar.update()
-    return {name: numbers() | {"images": total} for name, (_, numbers) in scorers.items()}
 
 
 def _scorer(experiment, split) -> tuple[Callable[[int, dict], object], Callable[[], dict]]:

@@ -14,10 +14,14 @@ ROUNDED = 0.51  # of a gray level: what a canvas in uint8 may be off, and the re
 
 
 class CheckpointReader:
-    """A task's model as `tfrecog.predict` uses it, or on the canvas of a TFLite or ONNX file."""
+    """A task's model as `tfrecog.predict` uses it, or on the canvas of a TFLite or ONNX file.
 
-    def __init__(self, task, model, experiment):
+    `boxes_only` leaves out masks and keypoints.
+    """
+
+    def __init__(self, task, model, experiment, boxes_only: bool = False):
         self.experiment, self._call = experiment, predictor.of_one(task, model, any_size=True)
+        self._left_out = {"masks", "keypoints"} if boxes_only else set()
         on_record = experiment.task == "detection" and experiment.detector.proposals == "record"
         self._propose = methods.of_words(task.info.proposals) if on_record else lambda picture: None
 
@@ -38,15 +42,20 @@ class CheckpointReader:
 
     def on_canvas(self, model: CanvasModel, picture: np.ndarray) -> dict:
         """The same of the very pixels that a TFLite or ONNX file sees, which for a classifier have to be its own."""
-        placed = model.place(picture)
-        batch = {"image": tf.constant(placed.image[None], tf.float32)}
-        if self.experiment.task == "classification":
+        placed, proposals = model.place(picture), None
+        if model.given["fit"] == "middle":
             self._check_pixels(model, picture, placed)
+        if self.experiment.task == "detection" and (proposals := self._propose(picture)) is not None:
+            proposals = model.inputs(placed, proposals)["proposals"]
+        return self.on_placed(placed, proposals)
+
+    def on_placed(self, placed: preprocess.Placed, proposals: np.ndarray | None = None) -> dict:
+        """The same of a photo on a canvas; `proposals` [P, 4] are in its pixels."""
+        batch = {"image": tf.constant(placed.image[None], tf.float32)}
         if self.experiment.task == "detection":
             batch |= {"size": tf.constant([placed.size], tf.int32), "scale": tf.constant(placed.scale[None])}
-            proposals = self._propose(picture)
             if proposals is not None:
-                batch["proposals"] = tf.constant(model.inputs(placed, proposals)["proposals"].reshape(1, -1, 4))
+                batch["proposals"] = tf.constant(proposals.reshape(1, -1, 4))
         return self._outputs(batch, placed)
 
     def _check_pixels(self, model, picture, placed):
@@ -66,6 +75,7 @@ class CheckpointReader:
         if self.experiment.task == "segmentation":
             labels = outputs["label_map"]
             return {"labels": labels if labels.shape == placed.photo else preprocess.label_map(labels, placed)}
+        outputs = {name: value for name, value in outputs.items() if name not in self._left_out}
         found = preprocess.detections(outputs, placed)
         if "masks" in found:
             output, found["squares"] = self.experiment.detector.output, found["masks"]

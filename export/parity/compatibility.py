@@ -33,6 +33,13 @@ def experiment_of(run: Experiment, model_metadata: dict, artefact: str) -> Exper
     return graph.still(experiment) if {"tflite", "onnx"} & model_metadata.keys() else experiment
 
 
+def boxes_alone(experiment: Experiment) -> Experiment:
+    """The experiment of a detector that is judged by its boxes."""
+    return dataclasses.replace(
+        experiment, detector=dataclasses.replace(experiment.detector, masks=False, keypoints=False)
+    )
+
+
 def changed(run: Experiment, experiment: Experiment) -> list[str]:
     """Flags of inference that the model was exported with and the run has otherwise."""
     exported = {leaf.path for leaf in flags.leaves(experiment) if leaf.fact(Exported)}

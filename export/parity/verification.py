@@ -57,7 +57,8 @@ def verify(flags, given: dict[str, float]) -> bool:
         print(f"  and in {len(far) - SHOWN} more")
     if no_accuracy:
         print(f"Accuracy is left out: {no_accuracy}")
-    numbers = {} if no_accuracy else _accuracy(reader, model, experiment, flags.max_images)
+    scored = compatibility.boxes_alone(experiment) if _boxes_only(model.metadata) else experiment
+    numbers = {} if no_accuracy else _accuracy(reader, model, scored, flags.max_images)
     if numbers:
         rows += _judge_accuracy(numbers, experiment, kind, tolerance.ap, strict)
     fine = all(row["fine"] for row in rows)
@@ -104,7 +105,12 @@ def _checkpoint(flags, experiment, model_metadata, changed) -> tuple[CheckpointR
             f"{flags.artefact} was exported from {model_metadata['checkpoint']}, and {path} is of step {step}: name "
             "the other checkpoint with --checkpoint, or export again"
         )
-    return CheckpointReader(task, network, experiment), path, step
+    return CheckpointReader(task, network, experiment, _boxes_only(model_metadata)), path, step
+
+
+def _boxes_only(model_metadata) -> bool:
+    """Whether a detector has neither masks nor keypoints, whatever its run has: MediaPipe's Tasks read none."""
+    return bool(metadata.reader_of(model_metadata)) and model_metadata["task"] == "detection"
 
 
 def _compare(reader, model, paths, tolerance) -> dict[str, compare.Differences]:

@@ -91,11 +91,11 @@ class _Lite:
         if "scores" in found:
             best = [None, min(_BEST, len(self._names))]
             found |= {"classes": (np.dtype(object), best), "class_scores": (np.dtype(np.float32), best)}
-        if "labels" in found:
-            found["labels"] = (np.dtype(np.uint8), [None, None, None])
+        if self._model.metadata["task"] == "segmentation":
+            found = {"labels": (np.dtype(np.uint8), [None, None, None])}
         if "detection_classes" in found:
             found["detection_class_names"] = (np.dtype(object), found["detection_classes"][1])
-            found["detection_classes"] = (np.dtype(np.int32), found["detection_classes"][1])
+            found |= {name: (np.dtype(np.int32), found[name][1]) for name in ("detection_classes", "num_detections")}
         return found
 
     def see(self, images: np.ndarray) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from tfrecog.cli import files
 from tfrecog.cli.errors import UserError
 
+from ..artifact import metadata
 from ..litert.reader import LiteModel
 from ..pages import page
 from . import litert_js
@@ -39,6 +40,8 @@ def described(model: LiteModel, title: str) -> dict[str, Any]:
             f"{model.path} reads proposals, and a page has only pictures: a detector on the proposals of its records "
             "cannot be shown"
         )
+    if reader := metadata.reader_of(model.metadata):
+        raise UserError(f"{model.path} is for {reader}, and a page reads other outputs: export it again without --for")
     if model.metadata.get("orientation") == "file":
         raise UserError(
             f"{model.path} has learned from pictures as their files store them, and browsers turn them upright: build "

@@ -19,7 +19,6 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert, which runs TFLite 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from flatbuffers import number_types
-from flatbuffers.table import Table
 
 import tfrecog
 from export import tflite
@@ -28,7 +27,7 @@ from export.litert import calibration_images, convert, quantize, report, sizes
 from export.litert import graph as lite_graph
 from export.litert import metadata as lite_metadata
 from pipelines import scenes
-from tests.export import commands
+from tests.export import commands, flat
 from tests.export.exported import RUNS, picture, run
 from tests.folders import REPOSITORY
 from tests.matrices import representatives
@@ -215,16 +214,6 @@ def test_the_name_of_an_operation_decides_its_bits(name, stays, dynamic):
     assert bool(re.search(quantize.HEADS, name)) == dynamic
 
 
-def child(table, field, index=None):
-    """The table in a field of a flatbuffer's table, or one of the vector of tables there."""
-    place = table.Offset(4 + 2 * field)
-    return Table(table.Bytes, table.Indirect(table.Pos + place if index is None else table.Vector(place) + 4 * index))
-
-
-def number(table, field, kind=number_types.Int8Flags):
-    return table.Get(kind, table.Pos + table.Offset(4 + 2 * field))
-
-
 def test_metadata_is_where_the_format_has_it(exported):
     """A flatbuffer M001 among the buffers, whose strings stock tools show, and the files as a zip behind the model."""
     one = exported("mask_rcnn")
@@ -237,16 +226,15 @@ def test_metadata_is_where_the_format_has_it(exported):
     assert described[4:8] == b"M001"
     for text in (b"labels.txt", b"tfrecog.json", one.task.name.encode()):
         assert text in described
-    graph = child(Table(described, int.from_bytes(described[:4], "little")), 3, 0)
-    places = [(field, i) for field in (2, 3) for i in range(graph.VectorLen(graph.Offset(4 + 2 * field)))]
-    tensors = [child(graph, *place) for place in places]
-    properties = {one.String(one.Pos + one.Offset(4)): child(one, 3) for one in tensors}
-    image, boxes = properties[b"image"], properties[b"detection_boxes"]
-    assert (number(image, 0), number(boxes, 0)) == (2, 3)  # ImageProperties, BoundingBoxProperties
-    size, boxes = child(child(image, 1), 1), child(boxes, 1)
-    assert [number(size, field, number_types.Uint32Flags) for field in (0, 1)] == [96, 64]
-    order = [boxes.Get(number_types.Uint32Flags, boxes.Vector(boxes.Offset(4)) + 4 * i) for i in range(4)]
-    assert (order, number(boxes, 1), number(boxes, 2)) == ([1, 0, 3, 2], 1, 1)  # x1, y1, x2, y2; BOUNDARIES, PIXEL
+    graph = flat.child(flat.root(described), 3, 0)
+    tensors = [*flat.children(graph, 2), *flat.children(graph, 3)]
+    properties = {flat.text(one, 0): flat.child(one, 3) for one in tensors}
+    image, boxes = properties["image"], properties["detection_boxes"]
+    assert (flat.number(image, 0), flat.number(boxes, 0)) == (2, 3)  # ImageProperties, BoundingBoxProperties
+    size, boxes = flat.child(flat.child(image, 1), 1), flat.child(boxes, 1)
+    assert [flat.number(size, field, number_types.Uint32Flags) for field in (0, 1)] == [96, 64]
+    order = flat.numbers(boxes, 0, number_types.Uint32Flags)
+    assert (order, flat.number(boxes, 1), flat.number(boxes, 2)) == ([1, 0, 3, 2], 1, 1)  # x1, y1, …; BOUNDARIES, PIXEL
     with zipfile.ZipFile(io.BytesIO(content)) as files:
         assert files.read("labels.txt").decode().split("\n")[:2] == ["thing 1", "thing 2"]
         read = json.loads(files.read("tfrecog.json"))

@@ -134,6 +134,9 @@ def test_models_that_a_page_cannot_feed_are_refused(tmp_path):
     loaded.metadata["orientation"] = "file"
     with pytest.raises(UserError, match="as their files store them"):
         write.described(loaded, "")
+    loaded.metadata["tflite"]["for"] = "mediapipe"
+    with pytest.raises(UserError, match="is for mediapipe, and a page reads other outputs: export it again without"):
+        write.described(loaded, "")
 
 
 @pytest.fixture(scope="module")

@@ -214,6 +214,20 @@ def test_what_is_in_one_image_alone_has_no_standard_error():
     assert diagnosis.standard_errors(of_one([SQUARE], [1]))[0] == {}
 
 
+def test_the_difference_of_two_detectors_has_the_error_of_the_images_in_which_they_differ():
+    """Of 400 images with an object each one finds 200 and the other 180 of these: a twentieth of the images."""
+    truth = {key: truth_of([SQUARE], [1]) for key in range(400)}
+    one, other = (
+        matched(truth, {key: ([SQUARE], [1], [0.9]) for key in range(0, 400, 2) if not few or key % 20})
+        for few in (False, True)
+    )
+    assert len(one.label) == 200 and len(other.label) == 180
+    assert diagnosis.difference_error(one, other) == pytest.approx((0.05 * 0.95 / 400) ** 0.5, rel=0.3)
+    assert diagnosis.difference_error(one, one) == 0
+    alone = of_one([SQUARE], [1])
+    assert np.isnan(diagnosis.difference_error(alone, alone))
+
+
 def test_without_objects_there_are_no_standard_errors():
     some = matched({1: truth_of([], []), 2: truth_of([], [])}, {1: ([SQUARE], [1], [0.9])})
     errors, by_class = diagnosis.standard_errors(some)

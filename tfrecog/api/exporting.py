@@ -7,6 +7,7 @@ from typing import Any
 
 from tfrecog.api import commands
 from tfrecog.api.settings import changed, named_as_arguments
+from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 from tfrecog.runtime import devices
@@ -22,6 +23,7 @@ def export(kind: str, experiment: Experiment, checkpoint: str, out: str | Path, 
     module = commands.module(f"export.{kind}")
     of_run = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(Experiment)}
     places = {"checkpoint": checkpoint, "out": str(Path(out).expanduser())}
-    flags = changed(module.Flags(**of_run), {**options, **places})
-    devices.choose(flags.device, "device")
-    return module.export(flags)
+    settings = {flags.flag_of(name): value for name, value in options.items()}
+    flags_of_export = changed(module.Flags(**of_run), {**settings, **places})
+    devices.choose(flags_of_export.device, "device")
+    return module.export(flags_of_export)

@@ -249,7 +249,7 @@ class RunModel(Model):
         Args:
             kind: "saved_model", "tflite" or "onnx".
             out: the file, or the folder of a SavedModel.
-            options: flags of the command, such as size="320x320" or quantize="int8".
+            options: flags of the command, such as size="320x320" or quantize="int8"; `for_` is --for.
 
         Returns:
             The file, or the folder of the SavedModel's version.

@@ -179,7 +179,7 @@ def leaves(config: Any, prefix: str = "", of_section: tuple = ()) -> Iterator[Le
     """Yields the fields of `config` and of the configs in it that are not configs themselves."""
     hints = _hints(type(config))
     for field in dataclasses.fields(config):
-        path, value, hint = prefix + field.name, getattr(config, field.name), hints[field.name]
+        path, value, hint = prefix + flag_of(field.name), getattr(config, field.name), hints[field.name]
         kind, *stated = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         own = tuple(fact.under(prefix) if isinstance(fact, facts.When) else fact for fact in stated)
         if dataclasses.is_dataclass(value):
@@ -190,6 +190,11 @@ def leaves(config: Any, prefix: str = "", of_section: tuple = ()) -> Iterator[Le
             raise TypeError(f"{path}: say what it means, as in Annotated[int, 'Images in a batch.']")
 
 
+def flag_of(field: str) -> str:
+    """The flag of a field. The field of one that is a keyword of Python ends in an underscore: --for is `for_`."""
+    return field.removesuffix("_")
+
+
 @functools.cache
 def _hints(kind):
     return get_type_hints(kind, include_extras=True)
@@ -198,7 +203,7 @@ def _hints(kind):
 def _replace(config: Any, prefix: str, values: Mapping[str, Any]) -> Any:
     changes = {}
     for field in dataclasses.fields(config):
-        path, value = prefix + field.name, getattr(config, field.name)
+        path, value = prefix + flag_of(field.name), getattr(config, field.name)
         is_config = dataclasses.is_dataclass(value)
         changes[field.name] = _replace(value, path + ".", values) if is_config else values.get(path, value)
     return dataclasses.replace(config, **changes)

@@ -60,7 +60,7 @@ def _section(config, required, section):
         hint = f"did you mean --help={near[0]}?" if near else f"there are {', '.join(_parts(config)[1])}"
         raise UserError(f"--help={section}: there is no such section or flag; {hint}")
     for field in section.split("."):
-        config = getattr(config, field)
+        config = getattr(config, field, None)
     if dataclasses.is_dataclass(config):
         return _joined(_settings(section, config, chosen, required))
     return _joined(_leaf(leaf, required) for leaf in chosen)
@@ -74,8 +74,9 @@ def _parts(config):
         if dataclasses.is_dataclass(getattr(config, field.name))
     }
     top = {leaf.path: leaf for leaf in flags.leaves(config) if "." not in leaf.path}
-    names = [name for kind in type(config).__mro__ for name in vars(kind).get("__annotations__", {})]
-    return [top[name] for name in dict.fromkeys(names) if name in top], sections
+    fields = [name for kind in type(config).__mro__ for name in vars(kind).get("__annotations__", {})]
+    names = dict.fromkeys(map(flags.flag_of, fields))
+    return [top[name] for name in names if name in top], sections
 
 
 def _settings(path, config, leaves, required):

@@ -112,14 +112,7 @@ def standard_errors(found: Ranking, seed: int = 0) -> tuple[dict[str, float], np
 
     NaN of a class whose objects are in fewer than two images, and none of all if each class is such.
     """
-    rng = np.random.default_rng(seed)
-    parts = [Resampled(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
-    values = np.full([RESAMPLES, found.classes, len(THRESHOLDS)], np.nan)
-    for resample in values:
-        times = np.bincount(rng.integers(0, found.images, found.images), minlength=found.images)
-        objects = np.bincount(found.object_label, times[found.object_image], found.classes + 1)[1:]
-        for label in np.flatnonzero(objects):
-            resample[label] = parts[label].average_precision(times, objects[label])
+    values = _resamples(found, seed)
     together = np.unique(np.stack([found.object_label, found.object_image]), axis=1)[0]
     known = np.bincount(together, minlength=found.classes + 1)[1:] > 1
     by_class = np.full(found.classes, np.nan)
@@ -129,6 +122,33 @@ def standard_errors(found: Ranking, seed: int = 0) -> tuple[dict[str, float], np
     values = values[~np.isnan(values).all(axis=(1, 2))]  # A resample of images without objects has no AP.
     means = {"AP": np.nanmean(values, axis=(1, 2)), "AP50": np.nanmean(values[:, :, 0], axis=1)}
     return {name: float(np.std(some, ddof=1)) for name, some in means.items()}, by_class
+
+
+def difference_error(one: Ranking, other: Ranking, seed: int = 0) -> float:
+    """Standard error of the difference of two APs of the same images and objects: bootstrap over the images.
+
+    Both have the same images in each resample, so that what is hard in them for both does not count. NaN of fewer than
+    two images with objects.
+    """
+    if len(np.unique(one.object_image)) < 2:
+        return float("nan")
+    # A class that is in no image of a resample is in none of the other's.
+    values = _resamples(one, seed) - _resamples(other, seed)
+    values = values[~np.isnan(values).all(axis=(1, 2))]
+    return float(np.std(np.nanmean(values, axis=(1, 2)), ddof=1))
+
+
+def _resamples(found, seed):
+    """AP [RESAMPLES, K, T] of as many images, drawn with replacement; NaN of a class that is in none of them."""
+    rng = np.random.default_rng(seed)
+    parts = [Resampled(found.image[own], found.hits[own].T, found.false[own].T) for own in found.of_class()]
+    values = np.full([RESAMPLES, found.classes, len(THRESHOLDS)], np.nan)
+    for resample in values:
+        times = np.bincount(rng.integers(0, found.images, found.images), minlength=found.images)
+        objects = np.bincount(found.object_label, times[found.object_image], found.classes + 1)[1:]
+        for label in np.flatnonzero(objects):
+            resample[label] = parts[label].average_precision(times, objects[label])
+    return values
 
 
 def best_threshold(hits: np.ndarray, false: np.ndarray, scores: np.ndarray, objects: int) -> dict[str, float] | None:

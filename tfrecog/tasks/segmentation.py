@@ -113,24 +113,37 @@ class Segmentation:
         The class of the highest mean score over `segmenter.scales` and the mirror image, read bilinearly where the
         network sees another size. With one view the scores are logits, else probabilities. 0 where they are no numbers.
         """
-        seen, views = batch["image"], []
+        scores = self._scores(model, batch["image"])
+        label_map = tf.argmax(_in_fours(scores), axis=-1, output_type=tf.int32) + 1
+        # Not is_finite, which becomes x - x for a phone, and its GPU has no difference of the same number.
+        sound = tf.abs(tf.reduce_sum(scores, axis=-1)) <= tf.float32.max
+        return {"label_map": tf.cast(tf.where(sound, label_map, 0), tf.uint8)}
+
+    def probabilities(self, model: fcn.Segmenter, batch: dict):
+        """Probabilities [B, H, W, K] of the classes, of which `predict` takes the highest: the mean of the views."""
+        scores = self._scores(model, batch["image"])
+        return scores / self._views if self._views > 1 else self._probabilities(scores)
+
+    @property
+    def _views(self):
+        """How often the network sees a picture."""
+        return len(self.config.scales) * (1 + self.config.mirror)
+
+    def _scores(self, model, seen):
+        """Logits [B, H, W, K] of pictures [B, H, W, 3] that are seen once, else the sum of all views' probabilities."""
+        views = []
         original, data = tf.shape(seen)[1:3], self.experiment.data
         size = image.resized(original, data.eval_short_side, data)
-        several = self.config.mirror or len(self.config.scales) > 1
         for scale in self.config.scales:
             scaled = size if scale == 1 else tf.maximum(tf.cast(tf.cast(size, tf.float32) * scale + 0.5, tf.int32), 1)
             as_is = scale == 1 and target.target() == "tflite"  # whose canvas the network sees
             view = seen if as_is else _resize(seen, scaled, data.resize)
             for mirrored in (False, True)[: 1 + self.config.mirror]:
                 logits = self._logits(model, view[:, :, ::-1] if mirrored else view)
-                scores = self._probabilities(logits) if several else logits
+                scores = self._probabilities(logits) if self._views > 1 else logits
                 scores = scores[:, :, ::-1] if mirrored else scores
                 views.append(scores if as_is else image.resize(scores, original))
-        scores = tf.add_n(views)
-        label_map = tf.argmax(_in_fours(scores), axis=-1, output_type=tf.int32) + 1
-        # Not is_finite, which becomes x - x for a phone, and its GPU has no difference of the same number.
-        sound = tf.abs(tf.reduce_sum(scores, axis=-1)) <= tf.float32.max
-        return {"label_map": tf.cast(tf.where(sound, label_map, 0), tf.uint8)}
+        return tf.add_n(views)
 
     def _logits(self, model, view):
         """Logits [B, H, W, K] of a view [B, H, W, 3], through windows if it is to be."""
