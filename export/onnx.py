@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfrecog.cli import command, files
 
-from .litert import of_run
+from .litert import of_run, sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +20,9 @@ class Flags(of_run.CanvasFlags):
 def export(flags: Flags) -> Path:
     """Exports and reports; returns the file."""
     of_run.check_new(flags, ".onnx", out=Path(flags.out))
-    from .litert import sizes
+    given = sizes.input_of(flags)
     from .onnx_files import convert
 
-    given = sizes.input_of(flags)
     start = time.perf_counter()
     lite, model_metadata = of_run.converted(flags, given)
     content = convert.convert(lite, model_metadata | {"onnx": {"input": given}})

@@ -14,7 +14,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import NonNegative, Positive, When
 from tfrecog.config import plain
 
-from .litert import of_run
+from .litert import of_run, sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +58,10 @@ def export(flags: Flags) -> Path:
     if out.resolve() == report_path.resolve():
         raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
     of_run.check_new(flags, ".tflite", out=out, report=report_path)
-    from .litert import calibration_images, convert, gpu, mediapipe, metadata, quantize, sizes
+    given, reader = sizes.input_of(flags, flags.for_), flags.for_
+    from .litert import calibration_images, convert, gpu, mediapipe, metadata, quantize
     from .litert import report as lite_report
 
-    given, reader = sizes.input_of(flags, flags.for_), flags.for_
     if reader:
         mediapipe.check(flags)
     images = []
@@ -98,7 +98,7 @@ def export(flags: Flags) -> Path:
 
 def _for_mediapipe(flags: Flags) -> dict:
     """Prints what MediaPipe's Tasks leave out and what their stretching costs, which is for the report."""
-    from .litert import mediapipe, sizes
+    from .litert import mediapipe
     from .parity import stretching
 
     if without := mediapipe.left_out(flags):

@@ -9,6 +9,8 @@ from tfrecog.cli.errors import UserError
 from tfrecog.config import plain
 from tfrecog.runs.flags import RunFlags
 
+from . import sizes
+
 
 @dataclasses.dataclass(frozen=True)
 class CanvasFlags(RunFlags):
@@ -54,7 +56,7 @@ def converted(flags: CanvasFlags, given: dict, reader: str = "") -> tuple[bytes,
     from tfrecog.runs import trained
 
     from ..artifact import metadata
-    from . import convert, graph, sizes
+    from . import convert, graph
 
     still = graph.still(plain(flags))
     task, model, _, path, step = trained.restore(still, flags.checkpoint)

@@ -3,9 +3,7 @@
 import re
 
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
-from tfrecog.data import image
-from tfrecog.models.backbones import lenet
+from tfrecog.config import LENETS, STRIDE, Experiment
 
 # Side of the largest canvas (pixels): a greater one does not fit in the memory of the machine that converts it.
 MOST = 4096
@@ -63,22 +61,22 @@ def _size(flags) -> tuple[int, int]:
 
 def _problem(experiment: Experiment, size: tuple[int, int]) -> str:
     """Why a file of the experiment cannot have pictures of a size (H, W), with one that works; empty if it can."""
-    stride, window = image.STRIDE, experiment.segmenter.window
+    window = experiment.segmenter.window
     if max(size) > MOST:
         return f"a side has at most {MOST} pixels, such as {_example(experiment)}"
     if experiment.task == "detection":
-        near = tuple(max(round(side / stride), 1) * stride for side in size)
-        return "" if size == near else f"a detector needs multiples of {stride} pixels, such as {_shown(near)}"
+        near = tuple(max(round(side / STRIDE), 1) * STRIDE for side in size)
+        return "" if size == near else f"a detector needs multiples of {STRIDE} pixels, such as {_shown(near)}"
     if experiment.task == "classification":
         name, crop = experiment.classifier.name, experiment.classifier.crop
-        if name in lenet.NETWORKS and size != (crop, crop):
+        if name in LENETS and size != (crop, crop):
             return f"the fully connected layers of {name} fix it: {crop}x{crop}"
         if size[0] != size[1]:
             return f"a classifier needs a square, such as {crop}x{crop}"
         least = LEAST.get(name, 1)
         return f"the poolings of {name} need at least {least} pixels" if size[0] < least else ""
-    if min(size) < stride:
-        return f"a segmenter needs at least {stride} pixels on each side"
+    if min(size) < STRIDE:
+        return f"a segmenter needs at least {STRIDE} pixels on each side"
     if window and any(side > part for side, part in zip(size, window, strict=True)):
         return (
             f"it does not fit in --segmenter.window={_shown(window)}, and a TFLite file has no sliding window: choose "
@@ -91,7 +89,7 @@ def _example(experiment):
     """A size that works."""
     if experiment.task == "classification":
         return _shown([experiment.classifier.crop] * 2)
-    side = -(-(experiment.data.eval_short_side or 320) // image.STRIDE) * image.STRIDE
+    side = -(-(experiment.data.eval_short_side or 320) // STRIDE) * STRIDE
     return _shown([side] * 2)
 
 

@@ -273,6 +273,15 @@ def test_help_is_quick_and_its_reader_may_leave(stand_ins, tmp_path, name):
     assert megabytes < 120
 
 
+@pytest.mark.parametrize(("name", "file"), [("export.tflite", "model.tflite"), ("export.onnx", "model.onnx")])
+def test_an_export_asks_for_the_size_before_tensorflow_is_loaded(stand_ins, tmp_path, name, file):
+    given = "--flagfile=configs/smoke/mask_rcnn.flags", f"--workdir={tmp_path}", f"--out={tmp_path / file}"
+    process = start(name, *given, path=stand_ins / "absent")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--size is missing: give both in pixels, as in --size=128x128" in errors
+
+
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_help_into_a_closed_pipe(stand_ins, name):
     read, write = os.pipe()

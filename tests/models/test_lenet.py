@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.config import ClassifierConfig
+from tfrecog.config import LENETS, ClassifierConfig
 from tfrecog.models import classifier
 from tfrecog.models.backbones import lenet
 
@@ -133,7 +133,7 @@ def test_lenet_5_starts_by_averaging_cells():
     np.testing.assert_allclose(s2(tf.reshape(tf.range(16.0), [1, 4, 4, 1]))[0, ..., 0], [[2.5, 4.5], [10.5, 12.5]])
 
 
-@pytest.mark.parametrize("name", lenet.NETWORKS)
+@pytest.mark.parametrize("name", LENETS)
 def test_black_and_white_are_the_ends_of_the_range_and_colours_are_their_mean(name):
     low, high = (-0.1, 1.175) if name == "lenet5" else (-1, 1)
     normalize = classifier.build(ClassifierConfig(name=name), 10).backbone.normalize

@@ -2,8 +2,8 @@
 
 # ruff: noqa: F401  These are the names that others import.
 from tfrecog.config.backbone import KERAS_NETWORKS, SINGLE_MAP, BackboneConfig
-from tfrecog.config.classifier import SMALLEST_CROP, ClassifierConfig
-from tfrecog.config.data import AugmentConfig, DataConfig
+from tfrecog.config.classifier import LENETS, SMALLEST_CROP, ClassifierConfig
+from tfrecog.config.data import STRIDE, AugmentConfig, DataConfig
 from tfrecog.config.detector.box import BoxConfig
 from tfrecog.config.detector.family import DetectorConfig
 from tfrecog.config.detector.fpn import FpnConfig

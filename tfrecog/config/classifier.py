@@ -11,6 +11,7 @@ Network = Literal[
     "resnext50_32x4d", "mobilenet_v3_large", "lecun1989", "lenet5", "lenet_modern",
 ]  # fmt: skip
 
+LENETS = ("lecun1989", "lenet5", "lenet_modern")  # whose fully connected layers fix the size of the input
 _RESNETS = tuple(name for name in get_args(Network) if name.startswith("resne"))
 _WITHOUT_NORM = ("alexnet", "vgg16", "lecun1989", "lenet5")
 # Of the networks whose poolings leave nothing of smaller images.

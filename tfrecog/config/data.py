@@ -21,6 +21,8 @@ from tfrecog.cli.facts import (
     When,
 )
 
+STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
+
 
 @dataclass(frozen=True)
 class DataConfig:

@@ -4,10 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrecog.config import STRIDE
 from tfrecog.data import depth, image_numpy
 from tfrecog.ops import resampling, target
 
-STRIDE = 32  # canvases are multiples of it, so every level of a pyramid divides them
 # What the parts of the seed of an image with objects or a label map are for.
 LIGHT, FLIP, SIDE, SCALE, PLACE = range(5)
 

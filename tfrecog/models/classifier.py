@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfrecog.config import BackboneConfig, ClassifierConfig
+from tfrecog.config import LENETS, BackboneConfig, ClassifierConfig
 from tfrecog.models.backbones import build as backbone
 from tfrecog.models.backbones import lenet, resnet
 from tfrecog.models.backbones.alexnet import AlexNet
@@ -67,7 +67,7 @@ class Classifier(keras.Model):
 def build(config: ClassifierConfig, num_classes: int) -> Classifier:
     """The network that `config.name` names, with torchvision's shapes; its variables come with the first image."""
     name, norm = config.name, {"norm": config.norm, "epsilon": config.norm_epsilon}
-    if name in lenet.NETWORKS:
+    if name in LENETS:
         return _lenet(config, num_classes)
     if name == "alexnet":
         return Classifier(config, AlexNet(), _after_conv5(3, 6), _three_dense(num_classes))

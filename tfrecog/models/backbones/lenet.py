@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from tfrecog.models.layers import Backbone, Conv
 
-NETWORKS = ("lecun1989", "lenet5", "lenet_modern")
-
 # H1's 12 maps are three groups of four, and so are H2's, each of which sees all groups but one. 1989 says that a map of
 # H2 sees 8 of H1, "according to a scheme" that it leaves open; in this one each map of H1 is seen by 8 of H2.
 H2_SEES = np.kron(1 - np.eye(3, dtype=int), np.ones([4, 4], int))
