@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import keras
 import pytest
@@ -52,6 +53,47 @@ def test_a_training_that_is_stopped_before_there_is_a_run_names_no_flagfile(tmp_
             command.end(lambda: train.main(train.Flags(workdir=str(tmp_path))))
         assert line in capsys.readouterr().err
         (tmp_path / "experiment.flags").touch()
+
+
+# Hashing is a call that Python's handlers wait for, as a step of TensorFlow that is being compiled; these take an hour.
+BUSY = """
+import hashlib
+from tfrecog.cli import signals
+
+def main():
+    with signals.Interruption():
+        print("begun", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+with signals.stops(main):
+    main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_long_step_is_answered_at_once_and_a_second_one_ends_it(number):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(number)
+        answer = process.stderr.readline() + process.stderr.readline()
+        assert answer == "\nstopping after this step (once more: at once, without a checkpoint) ...\n"
+        process.send_signal(number)
+        assert process.stderr.read() == f"\n{signals.AT_ONCE}\n"
+        assert process.wait() == 128 + number
+
+
+def test_an_interruption_leaves_no_thread_and_no_file_open():
+    def state():
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = state()
+    with signals.Interruption():
+        assert state() > before
+    assert state() == before
 
 
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])

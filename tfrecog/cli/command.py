@@ -101,7 +101,7 @@ def end(work: Callable[[], int | None], reader_left: int = 128 + signal.SIGPIPE)
         print(f"\nstopped; {spelling.here(stopped.consequence)}", file=sys.stderr)
         status = stopped.status
     except KeyboardInterrupt:
-        print("\nstopped at once; the same command continues from the last checkpoint", file=sys.stderr)
+        print(f"\n{signals.AT_ONCE}", file=sys.stderr)
         status = 128 + signal.SIGINT
     except BrokenPipeError:
         if not _output_is_closed():

@@ -15,6 +15,10 @@ from tfrecog import HOME
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _COMMANDS = ("tfrecog", "pipelines", "export")
+_END = 0  # no signal
+_PATIENCE = 1  # seconds for Python to call a handler
+AT_ONCE = "stopped at once; the same command continues from the last checkpoint"
+_of_command = False  # whether the process is that of a command
 errors = 2  # the file descriptor of standard error; another while what TensorFlow writes to 2 is held back
 
 
@@ -28,19 +32,34 @@ class Stopped(BaseException):
 
 
 class Interruption:
-    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once."""
+    """While it is open, SIGINT and SIGTERM wait until `check`; a second one ends the program at once.
+
+    A line says at once that the first one came: Python calls its handlers when TensorFlow comes back from a call, which
+    may be minutes after, as where it compiles a step. A second one ends a command then, too.
+    """
 
     came: int | None = None
 
     def __enter__(self):
-        self._immediate = False
-        those = _SIGNALS if _is_main_thread() else ()  # Others get no signals.
-        self._before = {number: signal.signal(number, self._note) for number in those}
+        self._immediate, self._again = False, threading.Event()
+        self._before = {}
+        if _is_main_thread():  # Others get no signals.
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            reading, self._writing = os.pipe()
+            os.set_blocking(self._writing, False)
+            self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+            self._listener = threading.Thread(target=self._listen, args=(reading,), daemon=True)
+            self._listener.start()
         return self
 
     def __exit__(self, *_):
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._wakeup)
+            os.write(self._writing, bytes([_END]))
+            self._listener.join()
+            os.close(self._writing)
 
     def check(self):
         """Raises Stopped if a signal came."""
@@ -61,10 +80,23 @@ class Interruption:
         if self._immediate:
             raise Stopped(number)
         if self.came:
+            self._again.set()
             raise KeyboardInterrupt
         self.came = number
-        # Not print: the signal may come in the middle of one.
-        os.write(2, b"\nstopping after this step (once more: at once, without a checkpoint) ...\n")
+
+    def _listen(self, reading):
+        """Reads the numbers of signals as they come, up to an end."""
+        heard = 0
+        while (number := os.read(reading, 1)[0]) != _END:
+            heard += number in _SIGNALS
+            if heard == 1 and number in _SIGNALS:
+                when = b"" if self._immediate else b" after this step (once more: at once, without a checkpoint)"
+                # Not print: the signal may come in the middle of one.
+                os.write(2, b"\nstopping" + when + b" ...\n")
+            elif heard > 1 and _of_command and not self._again.wait(_PATIENCE):
+                os.write(2, f"\n{AT_ONCE}\n".encode())
+                os._exit(128 + number)
+        os.close(reading)
 
 
 def during_imports() -> None:
@@ -103,13 +135,15 @@ def stops(main: Callable[..., Any]) -> Iterator[None]:
             _exit(number, frame)
         raise Stopped(number)
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    global _of_command
+    before, _of_command = {number: signal.getsignal(number) for number in _SIGNALS}, True
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)
     try:
         yield
     finally:
+        _of_command = False
         for number, handler in before.items():
             signal.signal(number, handler)
 
