@@ -97,16 +97,19 @@ def to_texts(many) -> list[bytes]:
     starts = np.cumsum(counts) - counts
     later = np.arange(len(values)) - np.repeat(starts, counts) >= 3
     values[later] -= values[:-2][later[2:]]
-    size = values ^ (values >> 63)  # without its sign
-    group = np.arange(0, int(size.max(initial=0)).bit_length() + 1, 5)[:, None]
     # The bits behind a number's last character are all equal to that one's 16: there is nothing more to say.
-    more = size >> (group + 4) > 0
-    characters = (48 + (values >> group & 31) + 32 * more).astype(np.uint8)
-    begun = np.ones_like(more)
-    begun[1:] = more[:-1]
-    text = characters.T[begun.T].tobytes()
-    ends = np.concatenate([[0], np.cumsum(begun.sum(axis=0))])
-    cuts = ends[np.append(starts, len(values))].tolist()
+    size, length = values ^ (values >> 63), np.ones(len(values), np.int64)
+    bits = int(size.max(initial=0)).bit_length()
+    for group in range(4, bits, 5):
+        length += size >> group > 0
+    ends = np.cumsum(length)
+    text, place, left = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8), ends - length, length
+    while len(values):
+        more = left > 1
+        text[place] = 48 + (values & 31) + 32 * more
+        values, place, left = values[more] >> 5, place[more] + 1, left[more] - 1
+    text, ends = text.tobytes(), np.append(0, ends)
+    cuts = ends[np.append(starts, len(ends) - 1)].tolist()
     return [text[start:end] for start, end in itertools.pairwise(cuts)]
 
 
