@@ -46,6 +46,13 @@ def match(overlaps: np.ndarray, same: np.ndarray, crowd: np.ndarray, ignored: np
     free = np.ones([len(THRESHOLDS), len(crowd)], bool)
     able = same & (overlaps >= THRESHOLDS[0])
     places = np.arange(len(THRESHOLDS))
+    # Where no detection of an object may be one of another, the first that overlaps it enough has it.
+    alone = np.flatnonzero(~able[able.sum(axis=1) > 1].any(axis=0))
+    enough = able[:, alone, None] & (overlaps[:, alone, None] >= THRESHOLDS)
+    enough &= crowd[alone, None] | (np.cumsum(enough, axis=0) == 1)
+    detection, place, threshold = enough.nonzero()
+    found[detection, threshold] = alone[place]
+    able[:, alone] = False
     for i in np.flatnonzero(able.any(axis=1)):
         objects = np.flatnonzero(able[i])[::-1]
         overlap = overlaps[i, objects]
