@@ -16,7 +16,7 @@ from tfrecog import HOME
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _COMMANDS = ("tfrecog", "pipelines", "export")
 _END = 0  # no signal
-_PATIENCE = 1  # seconds for Python to call a handler
+_PATIENCE = 2  # seconds in which a second signal may end a command in order
 AT_ONCE = "stopped at once; the same command continues from the last checkpoint"
 _of_command = False  # whether the process is that of a command
 errors = 2  # the file descriptor of standard error; another while what TensorFlow writes to 2 is held back
@@ -41,7 +41,7 @@ class Interruption:
     came: int | None = None
 
     def __enter__(self):
-        self._immediate, self._again = False, threading.Event()
+        self._immediate, self._closed = False, threading.Event()
         self._before = {}
         if _is_main_thread():  # Others get no signals.
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
@@ -57,6 +57,7 @@ class Interruption:
             signal.signal(number, handler)
         if self._before:
             signal.set_wakeup_fd(self._wakeup)
+            self._closed.set()
             os.write(self._writing, bytes([_END]))
             self._listener.join()
             os.close(self._writing)
@@ -80,7 +81,6 @@ class Interruption:
         if self._immediate:
             raise Stopped(number)
         if self.came:
-            self._again.set()
             raise KeyboardInterrupt
         self.came = number
 
@@ -93,7 +93,7 @@ class Interruption:
                 when = b"" if self._immediate else b" after this step (once more: at once, without a checkpoint)"
                 # Not print: the signal may come in the middle of one.
                 os.write(2, b"\nstopping" + when + b" ...\n")
-            elif heard > 1 and _of_command and not self._again.wait(_PATIENCE):
+            elif heard > 1 and _of_command and not self._closed.wait(_PATIENCE):
                 os.write(2, f"\n{AT_ONCE}\n".encode())
                 os._exit(128 + number)
         os.close(reading)
