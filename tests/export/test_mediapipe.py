@@ -233,7 +233,7 @@ def photos():
 
 def on_canvas(model, canvas, size):
     """What a file's `CanvasModel` finds on a canvas, of a photo of a size that lies on all of it."""
-    placed = preprocess.Placed(canvas, model.size, size)
+    placed = preprocess.Placed(canvas.astype(model.given["dtype"]), model.size, size)
     return model.run(model.inputs(placed)), placed
 
 
