@@ -22,18 +22,21 @@ class Flags(of_run.CanvasFlags):
     """The flags of a run and of its export."""
 
     quantize: Annotated[
-        Literal["none", "float16", "dynamic", "int8"],
+        Literal["none", "float16", "dynamic", "int8", "full"],
         "none: float32. float16: float16 weights. dynamic: int8 weights in wide fully connected layers, float16 in the "
-        "others. int8: int8 weights and activations.",
+        "others. int8: int8 weights and activations. full, of a classifier or FCN: integers throughout, for NPUs and "
+        "microcontrollers.",
     ] = "none"
     representative: Annotated[
         int,
-        "int8: number of images of --split that calibrate the ranges of activations.",
+        "int8, full: number of images of --split that calibrate the ranges of activations.",
         Positive("images"),
-        When(".quantize", "int8"),
+        When(".quantize", "int8", "full"),
     ] = 100
     split: Annotated[
-        str, "int8: split of the calibration images. Empty: --data.train_split.", When(".quantize", "int8")
+        str,
+        "int8, full: split of the calibration images. Empty: --data.train_split.",
+        When(".quantize", "int8", "full"),
     ] = ""
     for_: Annotated[
         Literal["", "mediapipe"],
@@ -58,6 +61,8 @@ def export(flags: Flags) -> Path:
     if out.resolve() == report_path.resolve():
         raise UserError(f"--report={report_path} is also the model's file, --out: name another for the report")
     of_run.check_new(flags, ".tflite", out=out, report=report_path)
+    if flags.quantize == "full" and (problem := _no_integers(flags)):
+        raise UserError(f"--quantize=full: {problem}")
     given, reader = sizes.input_of(flags, flags.for_), flags.for_
     from .litert import calibration_images, convert, gpu, mediapipe, metadata, quantize
     from .litert import report as lite_report
@@ -65,11 +70,11 @@ def export(flags: Flags) -> Path:
     if reader:
         mediapipe.check(flags)
     images = []
-    if flags.quantize == "int8":
+    if flags.quantize in quantize.BY_IMAGES:
         split = flags.split or flags.data.train_split
         images = calibration_images.images(flags, given, split, flags.representative)
     start = time.perf_counter()
-    unquantized, model_metadata = of_run.converted(flags, given, reader)
+    unquantized, model_metadata = of_run.converted(flags, given, reader, integers=flags.quantize == "full")
     content, report = quantize.quantized(unquantized, flags.quantize, images)
     model_metadata |= {"tflite": {"quantize": flags.quantize, "input": given}}
     if reader:
@@ -109,6 +114,23 @@ def _for_mediapipe(flags: Flags) -> dict:
     measured = stretching.measure(plain(flags), flags.checkpoint, kept, flags.max_images)
     print(stretching.text(measured, kept))
     return {"stretching": measured}
+
+
+def _no_integers(flags: Flags) -> str:
+    """Why a run's model cannot be in integers throughout; empty if that is not known yet."""
+    if flags.task == "detection":
+        return (
+            "the boxes of a detector would be off by pixels if they had 256 values; --quantize=int8 has its network in "
+            "int8 and its boxes in float32"
+        )
+    if flags.input != "uint8":
+        return f"its picture is uint8, and not --input={flags.input}; leave that out"
+    if flags.for_:
+        return (
+            f"the Tasks of --for={flags.for_} read scores in float32, and these are int8; --quantize=int8 has its "
+            "network in int8 and its scores in float32"
+        )
+    return ""
 
 
 def main(flags: Flags) -> None:

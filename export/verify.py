@@ -3,7 +3,8 @@
 python -m export.verify --flagfile=RUN/experiment.flags --artefact=model.tflite --images='photos/*.jpg'
 
 The exit status is 1 if they differ by more than the tolerances, and 2 if nothing can be compared. A SavedModel gets
-pictures by its signatures image_tensor and serving_default in turn; int8 is judged by its accuracy alone.
+pictures by its signatures image_tensor and serving_default in turn; int8 and full are judged by their accuracy
+alone.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ class Flags(RunFlags):
     ] = BY_KIND
     ap_tolerance: Annotated[
         float,
-        "Tolerance of AP (of int8: AP50), top-1 or mean IoU. -1: 0.001; float16 0.005, dynamic 0.01, int8 0.03.",
+        "Tolerance of AP (of int8: AP50), top-1 or mean IoU. -1: 0.001; float16 0.005, dynamic, full 0.01, int8 0.03.",
         _TOLERANCE,
     ] = BY_KIND
     threads: Threads = 0

@@ -140,7 +140,7 @@ class CanvasModel:
 
     @property
     def tensors(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Inputs and outputs by name, with `shape` and `dtype`."""
+        """Inputs, and outputs as `run` has them, by name, with `shape` and `dtype`."""
         return self._inputs, self._outputs
 
     @property

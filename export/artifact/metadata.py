@@ -58,7 +58,7 @@ class Input(TypedDict):
 Lite = TypedDict(
     "Lite",
     {
-        "quantize": Literal["none", "float16", "dynamic", "int8"],
+        "quantize": Literal["none", "float16", "dynamic", "int8", "full"],
         "input": Input,
         "for": NotRequired[Literal["mediapipe"]],
     },

@@ -1,4 +1,4 @@
-"""Images of a run's records as inputs of a TFLite file, from which int8 takes the ranges of activations."""
+"""Images of a run's records as inputs of a TFLite file, from which int8 and full take the ranges of activations."""
 
 import numpy as np
 import tensorflow as tf
@@ -22,11 +22,13 @@ def images(experiment: Experiment, given: dict, split: str, count: int) -> list[
     folder = experiment.data.records
     if not folder:
         raise UserError(
-            "--quantize=int8 takes the ranges of activations from images of the records: give --data.records"
+            "--quantize: int8 and full take the ranges of activations from images of the records: give --data.records"
         )
     records = Split.open(folder, split)
     if not len(records):
-        raise UserError(f"--quantize=int8 needs images, and split {split!r} of {folder} has none: name another --split")
+        raise UserError(
+            f"--quantize: int8 and full need images, and split {split!r} of {folder} has none: name another --split"
+        )
     chosen = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int))
     return [_inputs(experiment, given, records.record(int(row))) for row in chosen]
 

@@ -45,6 +45,11 @@ def parsed(content: bytes) -> Any:  # Each field of a ModelT may be None, says i
     return flatbuffer_utils.read_model_from_bytearray(np.frombuffer(content, np.uint8))  # whose slices copy nothing
 
 
+def serialized(model: Any) -> bytes:
+    """The file of a ModelT; the inverse of `parsed`."""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
 def check(content: bytes) -> None:
     """UserError if a TFLite file has an operation that is not a builtin."""
     strangers = {code.customCode.decode() for code in parsed(content).operatorCodes if code.customCode}

@@ -35,15 +35,16 @@ def module(functions: dict[str, tf.types.experimental.ConcreteFunction]) -> tf.M
     return made
 
 
-def build(task, model, experiment: Experiment, given: dict, reader: str = "") -> Graph:
+def build(task, model, experiment: Experiment, given: dict, reader: str = "", integers: bool = False) -> Graph:
     """The graph of a task for a picture `image` [1, H, W, 3] in 0..255.
 
     Args:
         given: `input` of the file's metadata: `size`, `dtype` (uint8 or float32) and `fit`. With `pad` a detector is
             told how many rows and columns of the canvas are picture, `size` [2] int32; else all are.
         reader: "mediapipe" if its Tasks are to read the file.
+        integers: it is for `quantize.full`, which makes uint8 of a float32 picture.
     """
-    inputs = [tf.TensorSpec([1, *given["size"], 3], given["dtype"], "image")]
+    inputs = [tf.TensorSpec([1, *given["size"], 3], tf.float32 if integers else given["dtype"], "image")]
     detects = experiment.task == "detection"
     if detects and given["fit"] == "pad":
         inputs.append(tf.TensorSpec([2], tf.int32, "size"))
@@ -53,7 +54,7 @@ def build(task, model, experiment: Experiment, given: dict, reader: str = "") ->
     def call(*values):
         tensors = dict(zip([spec.name for spec in inputs], values, strict=True))
         tensors["image"] = tf.cast(tensors["image"], tf.float32)
-        with target.to("tflite"):
+        with target.to("tflite", integers=integers):
             if reader == mediapipe.READER:
                 return mediapipe.outputs(task, model, experiment, tensors["image"])
             if detects:

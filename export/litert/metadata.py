@@ -11,7 +11,6 @@ import zipfile
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tfrecog.cli import checksums
 
@@ -54,7 +53,7 @@ def attach(content: bytes, model_metadata: dict) -> bytes:
     model.buffers.append(described)
     model.metadata = [*(model.metadata or []), entry]
     file = io.BytesIO()
-    file.write(flatbuffer_utils.convert_object_to_bytearray(model))
+    file.write(convert.serialized(model))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as files:
         for name, text in metadata.texts(model_metadata).items():
             if name != metadata.FLAGS:

@@ -46,12 +46,13 @@ def check_new(flags: CanvasFlags, ending: str, **paths: Path) -> None:
         raise UserError(f"--out={paths['out']} does not end in {ending}; give --out={paths['out']}{ending}")
 
 
-def converted(flags: CanvasFlags, given: dict, reader: str = "") -> tuple[bytes, dict]:
+def converted(flags: CanvasFlags, given: dict, reader: str = "", integers: bool = False) -> tuple[bytes, dict]:
     """A run's TFLite file in float32, without metadata, and the metadata of the run.
 
     Args:
         given: `input` of the file's metadata.
         reader: "mediapipe" if its Tasks are to read the file.
+        integers: the file is for `quantize.full`.
     """
     from tfrecog.runs import trained
 
@@ -64,5 +65,5 @@ def converted(flags: CanvasFlags, given: dict, reader: str = "") -> tuple[bytes,
     print(f"Exporting {path} for pictures of {height}x{width}", flush=True)
     if small := sizes.remark(flags, (height, width)):
         print(small, flush=True)
-    content = convert.convert(graph.build(task, model, still, given, reader))
+    content = convert.convert(graph.build(task, model, still, given, reader, integers))
     return content, metadata.from_run(task, flags, path, step) | {"precision": "float32"}

@@ -2,6 +2,7 @@
 
 What comes after the network (proposals, RoIAlign, decoding of boxes, suppression, softmax) stays in float32: in eight
 bits a box would be off by pixels. So do the layers whose outputs are compared or decoded; see docs/decisions/0017.
+`full` leaves nothing in float32, for NPUs that have only integers; see docs/decisions/0046.
 """
 
 import contextlib
@@ -11,8 +12,12 @@ import warnings
 
 import numpy as np
 
+from tfrecog.cli.errors import UserError
+
 from . import convert, report
 
+BY_IMAGES = ("int8", "full")  # kinds that take the ranges of activations from images
+INSTEAD = "--quantize=int8 leaves in float32 what needs it"
 # Operations are named by their layers, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D; those outside of all
 # layers by the model alone, as detector_1/add_3, or detector_1/map/while/mul in a loop. R-CNN has its layers in a loop.
 _LOOP = r"(map/while/(?=(backbone|trunk)_))?"
@@ -46,13 +51,16 @@ _ENOUGH = 256
 
 
 def quantized(plain: bytes, kind: str, images: list[dict[str, np.ndarray]]) -> tuple[bytes, dict]:
-    """A float32 file in fewer bits (`float16`, `dynamic`, `int8`) or as it is (`none`), and the report of it.
+    """A float32 file in fewer bits (`float16`, `dynamic`, `int8`, `full`) or as it is (`none`), and the report of it.
 
     Args:
-        images: the inputs from which int8 takes the ranges of activations.
+        plain: for `full` the graph of `graph.build` for `integers`.
+        images: the inputs from which the kinds of `BY_IMAGES` take the ranges of activations.
     """
-    if kind == "int8":
-        content = int8(plain, images)
+    if kind in BY_IMAGES:
+        if kind == "full":
+            images = [{"image": one["image"].astype(np.float32)} for one in images]
+        content = int8(plain, images) if kind == "int8" else full(plain, images)
         found = report.describe(content, plain, stays_float)
         return content, found | {"costs": report.costs(content, plain, images[:4])}
     content = {"none": bytes, "float16": float16, "dynamic": dynamic}[kind](plain)
@@ -89,13 +97,31 @@ def int8(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
         quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
     for end in _ENDS:
         quantizer.update_quantization_recipe(end, "*", algorithm_key="no_quantize")
-    from ai_edge_quantizer.calibrator import CalibrationMode
+    return _apply(quantizer, _ranges(quantizer, inputs))
 
-    # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
-    mode = CalibrationMode.CALIBRATION_PROFILER_BASED
-    with _quietly():
-        ranges = quantizer.calibrate({convert.SIGNATURE: inputs}, num_threads=2, mode=mode)
-    return _apply(quantizer, ranges)
+
+def full(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
+    """Integers throughout: the picture uint8, weights and activations int8, and so a classifier's scores.
+
+    UserError names what has no integer form.
+
+    Args:
+        content: of a classifier or FCN, for a float32 picture.
+        inputs: such pictures.
+    """
+    quantizer = _quantizer(content)
+    quantizer.add_static_config(".*", "*", activation_num_bits=8, weight_num_bits=8)
+    quantizer.update_quantization_recipe(".*", "INPUT", _bytes())
+    model = convert.parsed(content)
+    picture = model.subgraphs[0].tensors[model.signatureDefs[0].inputs[0].tensorIndex].name.decode()
+    # Of any picture, whatever those at hand have: n stands for the gray level n.
+    ranges = {**_ranges(quantizer, inputs), picture: {"min": np.array([0.0]), "max": np.array([255.0])}}
+    content = _of_integers(_apply(quantizer, ranges))
+    try:
+        convert.run_once(content)
+    except (RuntimeError, ValueError) as error:  # of an operation of which the quantizer knows more than LiteRT
+        raise UserError(f"--quantize=full: LiteRT cannot compute it in integers ({error}); {INSTEAD}") from error
+    return content
 
 
 def stays_float(name: str) -> str:
@@ -103,6 +129,25 @@ def stays_float(name: str) -> str:
     if not re.search(_LAYERS, name):
         return "after the network"
     return "its output is compared or decoded" if any(re.search(end, name) for end in _ENDS) else ""
+
+
+def _of_integers(content):
+    """The file with arg max of the integers themselves, which the quantizer turns into floats before it.
+
+    UserError if there are other floats.
+    """
+    model = convert.parsed(content)
+    graph = model.subgraphs[0]
+    made_by = {output: operation for _, operation in report.operations(model, graph) for output in operation.outputs}
+    names = {id(operation): name for name, operation in report.operations(model, graph)}
+    for operation in [*graph.operators]:
+        before = made_by.get(operation.inputs[0])
+        if names[id(operation)] == "ARG_MAX" and names.get(id(before)) == "DEQUANTIZE":
+            operation.inputs[0] = before.inputs[0]
+            graph.operators.remove(before)
+    if floats := report.with_floats(model):
+        raise UserError(f"--quantize=full: {'; '.join(floats[:5])} cannot be computed in integers; {INSTEAD}")
+    return convert.serialized(model)
 
 
 def _delicate(content):
@@ -119,6 +164,28 @@ def _delicate(content):
                 if re.search(_KEYPOINTS, name):
                     patterns.add(_TRUNK)
     return patterns
+
+
+def _ranges(quantizer, inputs) -> dict:
+    """The ranges that activations have for some inputs, by the names of tensors."""
+    from ai_edge_quantizer.calibrator import CalibrationMode
+
+    # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
+    mode = CalibrationMode.CALIBRATION_PROFILER_BASED
+    with _quietly():
+        return quantizer.calibrate({convert.SIGNATURE: inputs}, num_threads=2, mode=mode)
+
+
+def _bytes():
+    """The quantizer's settings of an input in uint8."""
+    from ai_edge_quantizer.qtyping import ComputePrecision, OpQuantizationConfig, QuantGranularity, TensorDataType
+    from ai_edge_quantizer.qtyping import TensorQuantizationConfig as Tensor
+
+    return OpQuantizationConfig(
+        activation_tensor_config=Tensor(num_bits=8, symmetric=False, dtype=TensorDataType.UINT),
+        weight_tensor_config=Tensor(num_bits=8, symmetric=True, granularity=QuantGranularity.CHANNELWISE),
+        compute_precision=ComputePrecision.INTEGER,
+    )
 
 
 def _quantizer(content):

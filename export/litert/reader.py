@@ -53,6 +53,12 @@ class LiteModel(CanvasModel):
             raise UserError(f"{self.path} has no signature {SIGNATURE}; export it again: {_HOW}") from error
         return self._runner.get_input_details(), self._runner.get_output_details()
 
+    @property
+    def tensors(self):
+        inputs, outputs = super().tensors
+        real = {name: _real(np.zeros(0, one["dtype"]), one).dtype for name, one in outputs.items()}
+        return inputs, {name: {**one, "dtype": real[name]} for name, one in outputs.items()}
+
     def _call(self, inputs):
         try:
             with self._alone:

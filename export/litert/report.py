@@ -108,6 +108,18 @@ def operations(model, graph) -> Iterator[tuple]:
         yield flatbuffer_utils.opcode_to_name(model, operation.opcodeIndex), operation
 
 
+def with_floats(model) -> list[str]:
+    """What computes in floats in a `convert.parsed` model, once each, as RSQRT in classifier/backbone/norm."""
+    found = {
+        f"{name} in {layer(output_name(graph, operation))}": name
+        for graph in model.subgraphs
+        for name, operation in operations(model, graph)
+        if any(_type(graph.tensors[i]).startswith("float") for i in (*operation.inputs, *operation.outputs) if i >= 0)
+    }
+    # These stand around the others.
+    return [one for one, name in found.items() if name not in ("QUANTIZE", "DEQUANTIZE")] or [*found]
+
+
 def output_name(graph, operation) -> str:
     """The name of an operation's first output, as detector_1/backbone_1/res2_1/block1_1/conv1_1/Conv2D."""
     return graph.tensors[operation.outputs[0]].name.decode()

@@ -36,10 +36,10 @@ def verify(flags, given: dict[str, float]) -> bool:
     compatibility.check_metadata(model.metadata, experiment, trained.get_dataset(experiment), flags.artefact)
     kind = compatibility.kind_of(model.metadata, flags)
     tolerance = dataclasses.replace(compare.KINDS[kind], **given)
-    strict = kind != "int8" or bool(given.keys() - {"ap"})
+    strict = kind not in compare.BY_ACCURACY or bool(given.keys() - {"ap"})
     no_accuracy = accuracy.why_not(experiment, metadata.names(model.metadata))
     if no_accuracy and not strict:
-        raise UserError(f"{flags.artefact} is int8, which is judged by its accuracy: {no_accuracy}")
+        raise UserError(f"{flags.artefact} is {kind}, which is judged by its accuracy: {no_accuracy}")
     changed = compatibility.changed(run, experiment)
     reader, path, step = _checkpoint(flags, experiment, model.metadata, changed)
     print(f"{path} against {flags.artefact} ({kind})", flush=True)
@@ -62,7 +62,7 @@ def verify(flags, given: dict[str, float]) -> bool:
     if numbers:
         rows += _judge_accuracy(numbers, experiment, kind, tolerance.ap, strict)
     fine = all(row["fine"] for row in rows)
-    same = "as the checkpoint" if strict else "as accurate as the checkpoint (int8 is not judged by single results)"
+    same = "as the checkpoint" if strict else f"as accurate as the checkpoint ({kind} is not judged by single results)"
     print(f"The artefact {f'is {same}' if fine else 'differs from the checkpoint by more than the tolerances'}")
     if flags.out:
         report = {"fine": fine, "kind": kind, "artefact": flags.artefact, "checkpoint": str(path), "step": step}
@@ -161,11 +161,11 @@ def _accuracy(reader, model, experiment, max_images) -> dict[str, dict[str, floa
 
 
 def _judge_accuracy(numbers, experiment, kind, limit, strict) -> list[dict]:
-    """Prints the accuracies and returns their rows; UserError if the checkpoint's is too low for an int8 file."""
+    """Prints the accuracies and returns their rows; UserError if the checkpoint's is too low to judge by."""
     rows, split = accuracy.table(numbers, experiment.task, kind, limit), experiment.data.eval_split
     if not strict and all(row["each"]["checkpoint"] <= limit for row in rows):
         raise UserError(
-            f"the checkpoint's accuracy on {split} is {limit:g} at most, which is too low to judge an int8 artefact: "
+            f"the checkpoint's accuracy on {split} is {limit:g} at most, which is too low to judge a file of {kind}: "
             "train it, or give other --data.records"
         )
     print(f"{numbers['artefact']['images']} images of {split}:\n{compare.text_of(rows)}")

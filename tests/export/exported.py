@@ -85,7 +85,11 @@ class Exported:
         """A file in fewer bits, and the report, each made once."""
         pytest.importorskip("ai_edge_quantizer", reason="ai-edge-quantizer is not installed")
         if kind not in self.fewer:
-            self.fewer[kind] = quantize.quantized(self.content, kind, [self.inputs()])
+            plain = self.content
+            if kind == "full":
+                graph = lite_graph.build(self.task, self.model, self.experiment, self.given, integers=True)
+                plain = convert.convert(graph)
+            self.fewer[kind] = quantize.quantized(plain, kind, [self.inputs()])
         return self.fewer[kind]
 
     def inputs(self):

@@ -149,7 +149,7 @@ def test_int8_with_a_checkpoint_that_finds_nothing_proves_nothing(detector, phot
     other = stand_in.red_finder(tmp_path / "other.tflite", (96, 128), **int8)
     assert run(detector[0], other, photos, max_images=1) == 2
     printed = capsys.readouterr()
-    assert "which is too low to judge an int8 artefact" in printed.err
+    assert "which is too low to judge a file of int8" in printed.err
     agree = next(line for line in printed.out.splitlines() if "detections that agree with none" in line)
     assert float(agree.split()[-1]) > 0.9, "shown, and not judged"
 

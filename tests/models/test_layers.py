@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrecog.models.layers import Conv, dropout, padded
+from tfrecog.models.backbones.keras_backbone import CAFFE
+from tfrecog.models.backbones.lenet import LeNet5, LeNetModern
+from tfrecog.models.layers import Backbone, Conv, dropout, padded
 from tfrecog.ops import target
 from tfrecog.runtime import distribution
 
@@ -198,3 +200,21 @@ def test_for_a_phone_group_norm_has_four_dimensions_and_keras_numbers(filters):
     np.testing.assert_allclose(traced(x), conv(x), atol=1e-5)
     ranks = [output.shape.rank for one in traced.graph.get_operations() for output in one.outputs]
     assert max(rank for rank in ranks if rank is not None) == 4
+
+
+class Caffe(Backbone):
+    """Its channels are blue, green, red."""
+
+    def normalize(self, image):
+        return CAFFE.normalize(image)
+
+
+@pytest.mark.parametrize("backbone", [Backbone, LeNet5, LeNetModern, Caffe])
+def test_in_integers_pixels_are_normalised_by_one_convolution(backbone):
+    network = backbone()
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, [2, 3, 4, 3]), tf.float32)
+    with target.to("tflite", integers=True):
+        traced = tf.function(network.see).get_concrete_function(tf.TensorSpec([2, 3, 4, 3], tf.float32, "image"))
+    # Of numbers up to 152, all of which are rounded to a ten-millionth part.
+    np.testing.assert_allclose(traced(image), network.normalize(image), atol=1e-4)
+    assert [one.type for one in traced.inputs[0].consumers()] == ["Conv2D"]

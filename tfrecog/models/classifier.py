@@ -48,7 +48,7 @@ class Classifier(keras.Model):
         Args:
             seed: [B, 2] int32, of the dropout of each image; needed where there is dropout in training.
         """
-        features = self.backbone(self.backbone.normalize(image), training=training)
+        features = self.backbone(self.backbone.see(image), training=training)
         x = self.pool(features[max(features)])
         x = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
         *hidden, last = self.dense

@@ -12,21 +12,25 @@ Target = Literal["machine", "portable", "tflite"]
 
 _TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target", default="machine")
 _PYTHON: contextvars.ContextVar[bool] = contextvars.ContextVar("python", default=True)
+_INTEGERS: contextvars.ContextVar[bool] = contextvars.ContextVar("integers", default=False)
 
 
 @contextlib.contextmanager
-def to(target: Target, python: bool = False):
+def to(target: Target, python: bool = False, integers: bool = False):
     """Graphs that are traced inside are for a target, and leave this process unless they may call Python.
+
+    With `integers` all of their tensors will be rounded to eight bits, from the picture to the outputs.
 
     machine: what is fastest here. portable: operations that every TensorFlow runtime and its relatives know, on any
     device. tflite: builtin operations of TensorFlow Lite, one image, and shapes that do not depend on values.
     """
-    before = _TARGET.set(target), _PYTHON.set(python)
+    before = _TARGET.set(target), _PYTHON.set(python), _INTEGERS.set(integers)
     try:
         yield
     finally:
         _TARGET.reset(before[0])
         _PYTHON.reset(before[1])
+        _INTEGERS.reset(before[2])
 
 
 def target() -> Target:
@@ -51,6 +55,11 @@ def has_grouped_gradients() -> bool:
         except tf.errors.InvalidArgumentError:
             return False
     return True
+
+
+def integers() -> bool:
+    """Whether all tensors of the graph that is being traced will be rounded to eight bits."""
+    return _INTEGERS.get()
 
 
 def python() -> bool:

@@ -114,6 +114,8 @@ class Segmentation:
         network sees another size. With one view the scores are logits, else probabilities. 0 where they are no numbers.
         """
         scores = self._scores(model, batch["image"])
+        if target.integers():  # which are numbers always
+            return {"label_map": tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32) + 1, tf.uint8)}
         label_map = tf.argmax(_in_fours(scores), axis=-1, output_type=tf.int32) + 1
         # Not is_finite, which becomes x - x for a phone, and its GPU has no difference of the same number.
         sound = tf.abs(tf.reduce_sum(scores, axis=-1)) <= tf.float32.max
@@ -143,7 +145,7 @@ class Segmentation:
                 scores = self._probabilities(logits) if self._views > 1 else logits
                 scores = scores[:, :, ::-1] if mirrored else scores
                 views.append(scores if as_is else image.resize(scores, original))
-        return tf.add_n(views)
+        return functools.reduce(tf.add, views)
 
     def _logits(self, model, view):
         """Logits [B, H, W, K] of a view [B, H, W, 3], through windows if it is to be."""

@@ -40,7 +40,7 @@ class Segmenter(keras.Model):
         Args:
             seed: [B, 2] int32, of the dropout of each image; needed where there is dropout in training.
         """
-        x, size = self.backbone.normalize(image), tf.shape(image)[1:3]
+        x, size = self.backbone.see(image), tf.shape(image)[1:3]
         if self.zeros:
             x = tf.pad(x, [[0, 0], [self.zeros] * 2, [self.zeros] * 2, [0, 0]])
         features = self.backbone(x, training=training)
