@@ -2,7 +2,7 @@
 
 What comes after the network (proposals, RoIAlign, decoding of boxes, suppression, softmax) stays in float32: in eight
 bits a box would be off by pixels. So do the layers whose outputs are compared or decoded; see docs/decisions/0017.
-`full` leaves nothing in float32, for NPUs that have only integers; see docs/decisions/0046.
+`full` leaves nothing in float32, for NPUs that have only integers; see docs/decisions/0047.
 """
 
 import contextlib
