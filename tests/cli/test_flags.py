@@ -11,7 +11,7 @@ import pytest
 
 from tests.commands import COMMANDS, flags_of
 from tests.folders import REPOSITORY
-from tfrecog.cli import command, facts, flags
+from tfrecog.cli import command, facts, flags, help
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.renamed import ELSEWHERE, RENAMED
 from tfrecog.config import Experiment
@@ -40,6 +40,19 @@ def read(*arguments):
 def test_a_flag_sets_the_leaf_of_its_path():
     assert read("--rate.value=0.1", "--noon", "--rate.drops=1,2.5") == Whole("", False, Rate(0.1, (1.0, 2.5)))
     assert read("--rate.drops=").rate.drops == ()
+
+
+def test_a_flag_that_is_a_keyword_of_python_is_a_field_with_an_underscore():
+    @dataclass(frozen=True)
+    class Reader:
+        for_: Annotated[str, "Who reads it."] = ""
+
+    given = flags.change(Reader(), ["--for=someone"])
+    assert given == Reader("someone") and flags.dumps(given) == "--for=someone\n"
+    assert "  --for=\n      Who reads it." in help.text("read", "Reads.", Reader())
+    assert "Who reads it." in help.text("read", "Reads.", Reader(), section="for")
+    with pytest.raises(flags.Error, match=r"--for_ is not a flag of this command; did you mean --for\?"):
+        flags.change(Reader(), ["--for_=someone"])
 
 
 def test_a_persons_own_folder_is_meant_where_the_shell_leaves_its_sign(tmp_path, monkeypatch):

@@ -134,6 +134,8 @@ def test_what_no_task_reads_is_refused(tmp_path):
     options = {"out": tmp_path / "model.tflite", "size": "64x96", "for": "mediapipe"}
     with pytest.raises(UserError, match="--for=mediapipe: this detector reads proposals"):
         commands.run(tflite, flagfile, **options)
+    with pytest.raises(UserError, match=r"^for=mediapipe: this detector reads proposals"):
+        tfrecog.load(tmp_path).export("tflite", tmp_path / "model.tflite", size="64x96", for_="mediapipe")
     with pytest.raises(UserError, match="--fit=pad: the Tasks of --for=mediapipe stretch"):
         commands.run(tflite, flagfile, fit="pad", **options)
     with pytest.raises(UserError, match="--max_images=5: is not read without --for=mediapipe"):
