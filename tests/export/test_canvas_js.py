@@ -49,7 +49,7 @@ def photo(pixels):
     ((1, 90), {"dtype": "uint8", "size": [32, 32], "fit": "pad"}),
     ((61, 83), {"dtype": "uint8", "size": [33, 20], "fit": "stretch"}),
     ((33, 20), {"dtype": "uint8", "size": [33, 20], "fit": "stretch"}),
-    ((61, 84), {"dtype": "float32", "size": [28, 28], "fit": "middle", "short_side": 33}),
+    ((61, 84), {"dtype": "float32", "size": [28, 28], "fit": "middle", "short_side": 35}),
     ((84, 61), {"dtype": "uint8", "size": [28, 28], "fit": "middle", "short_side": 28}),
 ])  # fmt: skip
 def test_a_photo_is_placed_to_the_bit(size, given, by):

@@ -290,3 +290,8 @@ def test_a_person_uses_the_page_and_names_are_text(finder, opened):
         )
         tab.drop(served_folders.encoded(scene))
         assert len(tab.rows()) == 2 and "on the CPU" in tab.value("$('status').textContent")
+        tab.value("where = 'webgpu'; network.run = async () => { throw new Error('device lost') }")
+        tab.drop(served_folders.encoded(scene))
+        assert (
+            tab.value("$('status').textContent").startswith("the GPU failed (device lost); ") and len(tab.rows()) == 2
+        )
