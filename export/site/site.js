@@ -68,16 +68,16 @@ function predict(source) {
     const picture = await createImageBitmap(source, how)
       .catch(() => { throw new Error("this browser cannot read this as a picture"); });
     const placed = place(pixels(picture), about.input, about.resize);
-    let outputs, note = "";
+    const answered = async () => answerOf(await run(placed), placed, about);
+    let answer, note = "";
     try {
-      outputs = await run(placed);
+      answer = await answered();
     } catch (error) {
       if (where === "wasm") throw error;
       await move("wasm");
       note = "the GPU failed (" + error.message + "); ";
-      outputs = await run(placed);
+      answer = await answered();
     }
-    const answer = answerOf(outputs, placed, about);
     return {answer, picture, said: note + Math.round(performance.now() - began) + " ms on " + NAMES[where]};
   });
 }
