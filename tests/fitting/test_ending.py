@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shlex
 from pathlib import Path
@@ -9,7 +10,8 @@ from tfrecog.fitting.session import ending
 from tfrecog.runs import checkpoints
 
 MEASURED = {"batch": 4, "most": 3000}
-PLAN = Plan((Choice("task", {"task": "detection"}, ""),), {"images": 40}, {}, 20.0, 1000, MEASURED)
+FACTS = {"images": 40, "short": (96, 300, 480), "ratio": (1.0, 1.33, 1.5), "wide": 1.0}
+PLAN = Plan((Choice("task", {"task": "detection"}, ""),), FACTS, {}, 20.0, 1000, MEASURED)
 
 
 def test_every_command_of_what_to_type_next_is_one_of_ours(tmp_path):
@@ -20,6 +22,29 @@ def test_every_command_of_what_to_type_next_is_one_of_ours(tmp_path):
     assert {"tfrecog.predict", "tfrecog.evaluate", "export.tflite", "tfrecog.fit", "tfrecog.train"} == set(called)
     assert set(called) <= set(COMMANDS)
     assert sum("--checkpoint=best" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("task", "side", "wide", "size"),
+    [
+        ("detection", 320, 1.0, "320x448"),
+        ("detection", 320, 0.0, "448x320"),
+        ("detection", 320, 0.5, "448x448"),
+        ("segmentation", 0, 1.0, "320x416"),
+        ("classification", 320, 1.0, ""),
+    ],
+)
+def test_the_export_that_is_named_holds_the_pictures_as_they_are_evaluated(task, side, wide, size):
+    from export import tflite
+    from export.litert import sizes
+    from tfrecog.cli import flags
+
+    chosen = Choice("task", {"task": task, "data.eval_short_side": side}, "")
+    plan = dataclasses.replace(PLAN, choices=(chosen,), facts=FACTS | {"wide": wide})
+    (line,) = (one for one in ending.next_steps(plan, Path("run"), "photos") if "export.tflite" in one)
+    assert line.endswith(f" --size={size}" if size else "--out=run.tflite")
+    asked = dataclasses.replace(flags.change(tflite.Flags(), [f"--task={task}"]), size=size)
+    assert sizes.input_of(asked)["size"] == ([*map(int, size.split("x"))] if size else [224, 224])
 
 
 def test_names_with_spaces_can_be_pasted():

@@ -66,6 +66,7 @@ class Facts:
     alone: tuple[str, ...] = ()  # keypoints that have a side in their names, and no partner to change places with
     pairs: int = 0  # keypoints that change places
     sigmas: bool = False  # for OKS are known
+    wide: float = 1.0  # share of the pictures that are not higher than wide
     grey: float = 0.0  # share of the pictures with few colours
     camera: float = 0.0  # share of the pictures that say what camera took them
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)), repr=False, compare=False)
@@ -111,6 +112,7 @@ def of_records(folder: str, split: str, task: str = "") -> Facts:
         looked=len(drawn),
         short=three(sides[:, 0]),
         ratio=three(sides[:, 1] / sides[:, 0]),
+        wide=float(np.mean(part.sizes[rows, 1] >= part.sizes[rows, 0])) if len(rows) else 1.0,
         classes=seen.classes(part.info.names, part.info.splits[split].pixels, labels),
         objects=int(counts.sum()),
         most_objects=int(counts.max(initial=0)),

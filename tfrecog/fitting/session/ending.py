@@ -8,9 +8,11 @@ from pathlib import Path
 
 from tfrecog.cli import spelling
 from tfrecog.cli.spelling import counted
+from tfrecog.config.data import STRIDE
 from tfrecog.data import info
 from tfrecog.evaluations.detection import DIAGNOSIS
 from tfrecog.evaluations.loop import Numbers
+from tfrecog.fitting import image_size
 from tfrecog.fitting.plan import Plan
 from tfrecog.fitting.session.screen import say
 from tfrecog.fitting.timing import stopping
@@ -60,7 +62,8 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
         ("measure it again", f"python -m tfrecog.evaluate --flagfile={run}{also}"),
         (
             "take it elsewhere",
-            f"python -m export.{export} --flagfile={run} --out={shlex.quote(f'{out}.{export}')}{also}",
+            f"python -m export.{export} --flagfile={run} --out={shlex.quote(f'{out}.{export}')}{also}"
+            + _size(plan) * (export == "tflite"),
         ),
     ]
     if more := gain_of(plan, taken or plan.steps):
@@ -68,6 +71,19 @@ def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[s
         lines.append((f"give it more time: {more}", start))
     lines.append(("train this again, to the bit", f"python -m tfrecog.train --flagfile={run} --workdir={again}"))
     return ["", "what to type next:"] + [line for why, what in lines for line in (f"  # {why}", f"  {what}")]
+
+
+def _size(plan: Plan) -> str:
+    """The flag of a TFLite file's canvas, which holds the pictures as they are evaluated; empty of a classifier."""
+    experiment, facts = plan.experiment(), plan.facts
+    if experiment.task == "classification":
+        return ""
+    short = experiment.data.eval_short_side or facts["short"][1]
+    long = min(short * facts["ratio"][1], max(experiment.data.long_side, short))
+    short, long = (image_size.up(side, STRIDE) for side in (short, long))
+    # Where some are wide and some are high, a square holds both.
+    height, width = (short if facts["wide"] > 0.9 else long), (short if facts["wide"] < 0.1 else long)
+    return f" --size={height}x{width}"
 
 
 def _low(out: Path) -> str:
