@@ -166,7 +166,9 @@ def _in_fours(scores):
     missing = -scores.shape[-1] % 4
     if target.target() != "tflite" or not missing:
         return scores
-    return tf.pad(scores, [[0, 0], [0, 0], [0, 0], [0, missing]], constant_values=-6e4)  # a number in float16, too
+    # -6e4 is a number in float16, too. In browsers the delegate pads with 0, whatever the constant is.
+    low = tf.constant([0.0] * scores.shape[-1] + [-6e4] * missing)
+    return tf.pad(scores, [[0, 0], [0, 0], [0, 0], [0, missing]]) + low
 
 
 def _resize(images, size, by):
