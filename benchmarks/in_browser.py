@@ -113,6 +113,8 @@ def main() -> None:
     ) as tab:
         start = time.perf_counter()
         tab.open(f"http://127.0.0.1:{server.server_port}/", "!!about || !!$('problem').textContent")
+        if problem := tab.value("$('problem').textContent"):
+            raise SystemExit(problem)
         see(tab, 0)
         print(f"first answer, on the CPU, {time.perf_counter() - start:.1f} s after the address")
         if options.gpu:

@@ -47,6 +47,11 @@ def described(model: LiteModel, title: str) -> dict[str, Any]:
             f"{model.path} has learned from pictures as their files store them, and browsers turn them upright: build "
             "the records from upright pictures, and train again"
         )
+    if signed := [name for name, one in model.tensors[1].items() if one["quantization"][0]]:
+        raise UserError(
+            f"{model.path} outputs {signed[0]} as int8, of which LiteRT.js {litert_js.VERSION} knows nothing: export "
+            "it with --quantize=int8, whose outputs are float32"
+        )
     kept = {key: model.metadata[key] for key in _KEPT if key in model.metadata}
     shift = {"keypoint_shift": model.keypoint_shift}
     return {"title": title or model.metadata["name"]} | kept | {"input": model.given} | shift

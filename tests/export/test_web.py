@@ -137,6 +137,10 @@ def test_models_that_a_page_cannot_feed_are_refused(tmp_path):
     loaded.metadata["tflite"]["for"] = "mediapipe"
     with pytest.raises(UserError, match="is for mediapipe, and a page reads other outputs: export it again without"):
         write.described(loaded, "")
+    loaded = LiteModel(model)
+    loaded._outputs["labels"]["quantization"] = (0.5, -128)
+    with pytest.raises(UserError, match=r"outputs labels as int8, of which LiteRT.js .* --quantize=int8"):
+        write.described(loaded, "")
 
 
 @pytest.fixture(scope="module")
