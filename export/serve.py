@@ -8,11 +8,13 @@ import dataclasses
 import ipaddress
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 from tfrecog.cli import command
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.facts import NonNegative, Positive, Range
+from tfrecog.runtime import heap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +86,14 @@ class Flags:
 def main(flags: Flags) -> None:
     """Serves until a signal comes."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # Else it logs each client whose TLS fails.
-    from .server import keeper, run
+    from .server import engines, keeper, run
     from .server.tls import Tls
     from .server.workers import Workers
 
     if not flags.host:  # It would mean every network.
         raise UserError("--host: name an address, as 127.0.0.1 (this machine alone) or 0.0.0.0 (all networks)")
+    if all(Path(model).suffix == engines.LITE for model in flags.model.split(",")):
+        heap.return_freed()
     workers = Workers(flags)
     keepers = keeper.keepers(flags, workers)
     encrypted = Tls(flags.tls_cert, flags.tls_key, flags.tls_client_ca) if flags.tls_cert else None

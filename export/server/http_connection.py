@@ -133,7 +133,9 @@ class Application:
                 if posted:
                     body = await self._body(headers, address, receive)
                     unread = False
-                    response = await self._while_awaited(self._answer(method, path, headers, body), receive)
+                    answer = self._answer(method, path, headers, body)
+                    del body  # The answer has it, and no longer than it needs.
+                    response = await self._while_awaited(answer, receive)
                 else:
                     response = await self._answer(method, path, headers, b"")
         except Refused as error:
@@ -184,6 +186,8 @@ class Application:
         finally:
             gone.cancel()
             work.cancel()
+            # The error of one has this call in its traceback: they would keep one another, and the body, for long.
+            del gone, work
 
     async def _send(self, response: Response, unread: bool, scope, address: str, receive: Receive, send: Send) -> None:
         """Writes a response as fast as its client reads; one that does not is cut off."""

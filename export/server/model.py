@@ -75,8 +75,9 @@ class ServedModel:
         try:
             return await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
+            # The error of one has this call in its traceback: they would keep one another and the pictures for long.
+            while tasks:
+                tasks.pop().cancel()
 
     async def _see(self, picture: pictures.Picture) -> dict[str, Any]:
         begun, engine = time.monotonic(), self._engine
