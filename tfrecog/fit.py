@@ -9,6 +9,7 @@ and the latter alone repeats the training. The same command continues a fit that
 """
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Annotated, Any
 from tfrecog.cli import command, files, flagfiles, signals, urls, validate
 from tfrecog.cli import flags as settings
 from tfrecog.cli.errors import UserError
-from tfrecog.cli.facts import Length, Positional, Positive, Urls
+from tfrecog.cli.facts import Length, Positional, Positive, Urls, shown
 from tfrecog.config import Experiment
 from tfrecog.runtime.devices import Device
 
@@ -64,7 +65,8 @@ def main(flags: Flags) -> None:
     from tfrecog.fitting.session import ending, sources, training
     from tfrecog.fitting.session.screen import say
 
-    again = f"{_FIT} {' '.join(flags.photos)} --out={flags.out}"
+    typed = _typed(flags, given)
+    again = f"{_FIT} {typed} --out={shlex.quote(flags.out)} --minutes={flags.minutes:g}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         with files.claim(out / _LOCK, f"another fit is at work in {out}: wait for it, end it, or choose another --out"):
@@ -76,7 +78,7 @@ def main(flags: Flags) -> None:
                 plan = _planned(flags, given, source, lambda: time.perf_counter() - began)
                 plan.save(out)
             numbers = training.train(plan, out)
-            ending.show(plan, out, numbers, flags.photos[0])
+            ending.show(plan, out, numbers, typed)
     except training.Again as other:
         say(f"fit: {other}")
         sys.stdout.flush()
@@ -84,6 +86,13 @@ def main(flags: Flags) -> None:
     except signals.Stopped as stopped:
         stopped.consequence = f"the same command continues with the time that is left: {again}"
         raise
+
+
+def _typed(flags: Flags, given: dict[str, Any]) -> str:
+    """The pictures and flags of a command, but for its folder and its time, as they are typed again."""
+    own = {name: getattr(flags, name) for name in ("kind", "classes", "start_from", "device")}
+    values = {name: value for name, value in own.items() if value} | given
+    return shlex.join([*flags.photos, *(f"--{path}={shown(value)}" for path, value in values.items())])
 
 
 def _checked(flags: Flags) -> tuple[Path, dict[str, Any]]:

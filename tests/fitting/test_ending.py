@@ -48,7 +48,7 @@ def test_the_export_that_is_named_holds_the_pictures_as_they_are_evaluated(task,
 
 
 def test_names_with_spaces_can_be_pasted():
-    lines = ending.next_steps(PLAN, Path("my runs/cells"), "my photos")
+    lines = ending.next_steps(PLAN, Path("my runs/cells"), "'my photos'")
     words = [word for line in lines if line.startswith("  python -m ") for word in shlex.split(line)]
     expected = {"--flagfile=my runs/cells", "--out=my runs/cells-longer", "--workdir=my runs/cells-again", "my photos"}
     assert expected <= {*words}

@@ -1,6 +1,8 @@
 """The command, in processes of its own."""
 
+import dataclasses
 import os
+import shlex
 import signal
 
 import pytest
@@ -107,6 +109,21 @@ def test_starter_weights_that_cannot_be_made_are_done_without_unless_they_were_a
     assert not capsys.readouterr().out
     with pytest.raises(PermissionError):
         fit._start("starter")
+
+
+def test_what_is_to_be_typed_again_has_the_flags_that_were_given():
+    import tfrecog.fit as fit
+
+    flags = dataclasses.replace(fit.Flags(), photos=("my photos",), classes="names.txt", start_from="none")
+    typed = fit._typed(flags, {"data.batch_size": 4, "data.skip_empty": False})
+    expected = [
+        "my photos",
+        "--classes=names.txt",
+        "--start_from=none",
+        "--data.batch_size=4",
+        "--data.skip_empty=false",
+    ]
+    assert shlex.split(typed) == expected
 
 
 def test_several_machines_are_refused(photos, tmp_path, monkeypatch):

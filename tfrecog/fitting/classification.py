@@ -51,7 +51,8 @@ def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]
     fits = f"pictures of {facts.short[1]:.0f} pixels" + (f"; {rung.saved}" if rung.saved else "")
     yield Choice("image size", sides, fits)
     flags = {"classifier.name": rung.network, "classifier.width": rung.width, "classifier.zero_gamma": True}
-    yield Choice("network", flags, "from random weights; as much as this machine trains in the time")
+    yield Choice("network", flags, "as much as this machine trains in the time")
+    yield Choice("weights", {"train.start_from": ""}, "random")
     yield Choice("labels", {"classifier.label_smoothing": 0.1}, "no class is certain")
     yield Choice(
         "random crops",

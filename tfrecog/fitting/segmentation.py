@@ -50,7 +50,8 @@ def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]
     sizes = {"data.short_side": (side,), "data.eval_short_side": side, "segmenter.crop": crop(facts, rung)}
     reason = f"pictures of {own:.0f} pixels, " + ("as they are" if kept else "smaller, as this machine has no GPU")
     yield Choice("image size", sizes, f"{reason}{'; ' if rung.saved else ''}{rung.saved}")
-    yield Choice("network", _network(rung), "from random weights; as much as this machine trains in the time")
+    yield Choice("network", _network(rung), "as much as this machine trains in the time")
+    yield Choice("weights", {"train.start_from": ""}, "random")
     there = [one for one in facts.classes if one.pixels > 0]
     rarest = min(there, key=lambda one: one.pixels, default=None)
     if rarest and rarest.pixels < RARE:

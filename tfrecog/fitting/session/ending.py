@@ -50,13 +50,13 @@ def show(plan: Plan, out: Path, numbers: Numbers, photos: str) -> None:
 
 
 def next_steps(plan: Plan, out: Path, photos: str, best: bool = False) -> list[str]:
-    """What to type next: a comment and a command a line."""
+    """What to type next: a comment and a command a line. `photos` has the flags that belong to them, too."""
     also = " --checkpoint=best" * best
     export = "saved_model" if plan.machine.get("gpus") else "tflite"
     minutes = _MORE * plan.minutes
     taken = len(checkpoints.steps(out)) and checkpoints.steps(out)[-1]
     seen = _low(out) if plan.experiment().task == "detection" else ""
-    run, photos, longer, again = (shlex.quote(one) for one in (str(out), photos, f"{out}-longer", f"{out}-again"))
+    run, longer, again = (shlex.quote(one) for one in (str(out), f"{out}-longer", f"{out}-again"))
     lines = [
         ("find what it learned in new pictures", f"python -m tfrecog.predict new.jpg --model={run}{also}{seen}"),
         ("measure it again", f"python -m tfrecog.evaluate --flagfile={run}{also}"),
