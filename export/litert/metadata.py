@@ -67,7 +67,7 @@ def _flatbuffer(model, model_metadata) -> bytes:
     """ModelMetadata."""
     signature = model.signatureDefs[0]
     graph = model.subgraphs[signature.subgraphIndex]
-    size, reader = model_metadata["tflite"]["input"]["size"], model_metadata["tflite"].get("for", "")
+    size, reader = model_metadata["tflite"]["input"]["size"], metadata.reader_of(model_metadata)
 
     def tensors(maps, indices):
         """TensorMetadata in the order of the subgraph's tensors, in which the format wants them."""

@@ -15,7 +15,7 @@ from .tar_files import File
 _FOLDER = re.compile(r"mask|label|seg|annot|gt|instance", re.IGNORECASE)
 _OF_IMAGES = re.compile(r"image|img", re.IGNORECASE)
 _OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("instance|object", "class|semantic"))
-_SAMPLE = 40  # files of a folder, or a few more, that are looked at
+_SAMPLE = 40  # files of a folder that are looked at, or less than twice as many
 _MOST_CLASSES = 255  # of a label map
 _COUNTS = 4  # different numbers of objects in an image, as many as which are not of classes
 
