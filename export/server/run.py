@@ -30,7 +30,8 @@ _say = functools.partial(print, flush=True)
 
 def bound(host: str, port: int, flag: str) -> socket.socket:
     """A socket that REST may listen on; UserError if another program does."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # Only of a socket that says TCP does asyncio see that it is: else what is small waits 40 ms for an ACK (Nagle).
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
