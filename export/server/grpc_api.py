@@ -41,7 +41,7 @@ def _handler(registry: Registry, limits: Limits, name: str, method: Method) -> g
                     await context.write(answer)
             code = StatusCode.OK
         except Refused as refused:
-            code = await _abort(context, refused)
+            code = _refuse(context, refused)
         finally:
             if method.predicts:
                 metrics.REQUESTS.labels(method.predicts, code.name).inc()
@@ -59,10 +59,16 @@ async def _message(limits: Limits, address: str, context: grpc.aio.ServicerConte
     return message
 
 
-async def _abort(context: grpc.aio.ServicerContext, refused: Refused) -> StatusCode:
+def _refuse(context: grpc.aio.ServicerContext, refused: Refused) -> StatusCode:
+    """Says what the call ends with, when its handler has returned; the code.
+
+    `context.abort` would raise an error that keeps the refusal, and with it the message, until garbage is collected.
+    """
     code = _CODES.get(refused.status, StatusCode.INVALID_ARGUMENT)
+    context.set_code(code)
+    context.set_details(refused.sentence)
     # As REST has a header of that name: with UNAVAILABLE, it tells a server that is busy from one that is gone.
-    await context.abort(code, refused.sentence, tuple(refused.headers.items()))
+    context.set_trailing_metadata(tuple(refused.headers.items()))
     return code
 
 
@@ -75,7 +81,8 @@ def _watcher(registry: Registry, limits: Limits) -> grpc.RpcMethodHandler:
                 message = await _message(limits, context.peer().rpartition(":")[0], context)
                 request = grpc_calls.read(prediction_pb2.HealthCheckRequest, message)
         except Refused as refused:
-            await _abort(context, refused)
+            _refuse(context, refused)
+            return
         last = ""
         while True:
             status = grpc_calls.health(registry, request.service) or "SERVICE_UNKNOWN"

@@ -311,9 +311,11 @@ def test_what_is_no_http_gets_a_sentence_and_no_trace(colours, header):
 
 
 def test_grpc_refuses_with_the_same_sentences(colours):
-    address = colours.grpc
+    address, counted = colours.grpc, 'tfrecog_requests_total{protocol="grpc",status="INVALID_ARGUMENT"}'
+    before = colours.number(counted)
     with pytest.raises(client_protocols.RequestFailed, match=r"not an image.*INVALID_ARGUMENT"):
         client_protocols.by_grpc(address, "colours", b"hello")
+    assert colours.number(counted) == before + 1
     with pytest.raises(client_protocols.RequestFailed, match=r"no model is named 'dogs'.*NOT_FOUND"):
         client_protocols.by_grpc(address, "dogs", encoded(coloured(5, 5)))
     with pytest.raises(client_protocols.RequestFailed, match="RESOURCE_EXHAUSTED"):
