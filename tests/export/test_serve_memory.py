@@ -5,9 +5,11 @@ import gc
 import types
 import weakref
 
+import grpc
 import pytest
 
-from export.server import http_connection, model
+from export.messages import inference_pb2 as pb
+from export.server import grpc_api, grpc_calls, http_connection, model
 from export.server.errors import Refused
 from export.server.limits import Limits
 
@@ -42,12 +44,26 @@ async def by_http():
     assert sent[0]["status"] == 400
 
 
+async def by_grpc():
+    method = grpc_calls.Method(pb.ModelInferRequest, pb.ModelInferResponse, refuse)
+    handler = grpc_api._handler(None, Limits(max_bytes=10, max_requests=2), "Ask", method)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("Service", {"Ask": handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.RpcError) as error:
+            await channel.unary_unary("/Service/Ask")(b"12")
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    await server.stop(None)
+
+
 async def by_pictures():
     with pytest.raises(Refused):
         await model.ServedModel._results(types.SimpleNamespace(_see=refuse), [1, 2])
 
 
-@pytest.mark.parametrize("refused", [by_http, by_pictures])
+@pytest.mark.parametrize("refused", [by_http, by_grpc, by_pictures])
 def test_what_is_refused_is_kept_by_nothing(refused):
     seen.clear()
     gc.collect()
@@ -57,3 +73,21 @@ def test_what_is_refused_is_kept_by_nothing(refused):
         assert seen and not any(one() for one in seen)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("calm", "seen"), [(3600, ["closed"]), (0, ["closed", "collected"])])
+def test_a_version_that_has_left_is_collected_when_the_first_answers_of_the_next_are_given(calm, seen, monkeypatch):
+    told = []
+    monkeypatch.setattr(model, "CALM", calm)
+    monkeypatch.setattr(model, "gc", types.SimpleNamespace(collect=lambda: told.append("collected")))
+
+    async def leave():
+        leaving = asyncio.create_task(
+            model.ServedModel.leave(types.SimpleNamespace(_open=0, close=lambda: told.append("closed")))
+        )
+        for _ in range(10):
+            await asyncio.sleep(0)
+        leaving.cancel()
+
+    asyncio.run(leave())
+    assert told == seen
