@@ -75,6 +75,8 @@ def of_v1(body: bytes, content_type: str, bounds: Bounds) -> InferenceRequest:
     place = "instances" if "instances" in request else "inputs"
     if place not in request:
         raise Refused(f"the request has the keys {shown(list(request))}, and no 'instances'; {V1_EXPECTED}")
+    if {"instances", "inputs"} <= {*request}:
+        raise Refused("the request has both 'instances' and 'inputs', of which one is answered; send one of them")
     signature = request.get("signature_name", SIGNATURES[0])
     if signature not in SIGNATURES:
         raise Refused(f"signature_name is {shown(signature)}; this server has {' and '.join(SIGNATURES)}")

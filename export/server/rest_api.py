@@ -64,7 +64,7 @@ _POST = {
 _GET: dict[str, Callable[..., Any]] = {
     "/": lambda registry: {"status": "alive"},
     "/openapi.json": openapi.description,
-    "/v2": lambda registry: v2.SERVER,
+    "/v2/?": lambda registry: v2.SERVER,  # with the slash in the Open Inference Protocol, without in KServe
     "/v2/health/live": lambda registry: {"live": True},
     "/v2/health/ready": v2.server_ready,
     "/v[12]/models": lambda registry: {"models": [*registry.models]},

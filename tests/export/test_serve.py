@@ -22,6 +22,7 @@ pytest.importorskip("kserve", reason="the server's extra is not installed: pip i
 import grpc
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from prometheus_client import parser
 
 from export import client, serve
 from export.artifact import results
@@ -419,6 +420,10 @@ def test_metrics_tell_of_requests_batches_and_refusals(colours):
         assert f"tfrecog_{name}" in text
     for step in ("decode", "queue", "model", "results"):
         assert f'tfrecog_{step}_seconds_count{{model="colours",version="2"}}' in text
+    families = [one for one in parser.text_string_to_metric_families(text) if one.name.startswith("tfrecog_")]
+    assert len(families) > 10 and all(
+        one.documentation and one.type in ("counter", "gauge", "histogram") for one in families
+    )
 
 
 def test_the_client_prints_a_table_and_draws_without_tensorflow(finder, photo, tmp_path):

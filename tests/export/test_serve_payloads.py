@@ -100,6 +100,7 @@ def test_pictures_keep_their_order():
         (b"[]", r"the body is \[...\] .a list., not an object; expected"),
         (b'{"pictures": 1}', "the keys .*pictures.* and no 'instances'; expected"),
         (b'{"inputs": 1}', "inputs is 1 .a whole number., not a list; expected"),
+        (b'{"instances": [[[[1, 2, 3]]]], "inputs": [[[[1, 2, 3]]]]}', "has both 'instances' and 'inputs'"),
         (b'{"instances": {}}', "instances is {...} .an object., not a list; expected"),
         (b'{"instances": []}', "'instances' is empty: the batch has no picture"),
         (b'{"instances": [1, 2]}', r"instances\[0\] is 1 .a whole number., not an object; expected"),

@@ -198,6 +198,22 @@ def test_every_path_of_the_description_is_answered(colours):
         assert status == expected, (path, body)
 
 
+@pytest.mark.parametrize("path", ["/v1/models/{name}:predict", "/v2/models/{name}/infer"])
+def test_the_examples_of_the_description_are_answered_as_it_says(colours, path):
+    _, told = got(colours, "/openapi.json")
+    described = told["paths"][path]["post"]
+    examples = described["requestBody"]["content"]["application/json"]["examples"]
+    for name, example in examples.items():
+        asked = "POST", path.format(name="colours"), json.dumps(example["value"])
+        status, headers, body = colours.ask(*asked)
+        assert status == 200, (name, body)
+        assert headers["content-type"] in described["responses"]["200"]["content"], name
+
+
+def test_the_server_is_described_with_and_without_a_slash(colours):
+    assert got(colours, "/v2/") == got(colours, "/v2")  # as the Open Inference Protocol has it, and as KServe does
+
+
 def _numbers(message):
     return {field.name: (field.number, field.type, field.is_repeated) for field in message.fields}
 

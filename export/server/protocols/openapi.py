@@ -22,7 +22,7 @@ _PIXELS = {
     },
 }  # fmt: skip
 _PICTURES = {"type": "array", "minItems": 1, "items": {"oneOf": [_FILE, _PIXELS]}}
-_PARAMETERS = {"type": "object"}
+_PARAMETERS = {"type": ["object", "null"]}
 _INPUT = {
     "type": "object",
     "required": ["name", "datatype", "shape"],
@@ -31,7 +31,7 @@ _INPUT = {
         "datatype": {"enum": ["BYTES", "UINT8"]},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 4},
         "parameters": _PARAMETERS,
-        "data": {"type": "array"},
+        "data": {"type": ["array", "null"]},
     },
 }
 _OUTPUT = {
@@ -56,11 +56,25 @@ _V2 = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "id": {"type": "string", "maxLength": 1000},
+        "id": {"type": ["string", "null"], "maxLength": 1000},
         "parameters": _PARAMETERS,
         "inputs": {"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 1},
-        "outputs": {"type": "array", "items": _OUTPUT},
+        "outputs": {"type": ["array", "null"], "items": _OUTPUT},
     },
+}
+_DOT = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_TWO_PIXELS = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 2, 3], "data": [255, 0, 0, 0, 255, 0]}
+_V1_EXAMPLES = {
+    "files": {"instances": [{"b64": _DOT}]},
+    "pixels": {"instances": [[[[255, 0, 0], [0, 255, 0]]]]},
+    "columns": {"inputs": {"image_bytes": [{"b64": _DOT}]}},
+}
+_V2_EXAMPLES = {
+    "files": {"inputs": [{"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": [_DOT]}]},
+    "pixels": {"id": "42", "inputs": [_TWO_PIXELS]},
+    "an answer in bytes": {"inputs": [_TWO_PIXELS], "parameters": {"binary_data_output": True}},
 }
 _PREDICTIONS = {
     "type": "object",
@@ -130,12 +144,16 @@ def description(registry: Registry) -> dict[str, Any]:
     }
     for place in ("", "/versions/{version}", "/labels/{label}"):
         v1 = f"/v1/models/{{name}}{place}"
-        paths[f"{v1}:predict"] = {"post": _post("Predictions", v1, _V1, _PREDICTIONS, "image/jpeg")}
+        predict = _post("Predictions", v1, _V1, _V1_EXAMPLES, _PREDICTIONS)
+        predict["requestBody"]["content"]["image/jpeg"] = {"schema": {}}
+        paths[f"{v1}:predict"] = {"post": predict}
         paths[v1] = {"get": _get("States of versions", _STATUS, v1)}
         paths[f"{v1}/metadata"] = {"get": _get("Signatures", {"type": "object", "required": ["model_spec"]}, v1)}
     for place in ("", "/versions/{version}"):
         v2 = f"/v2/models/{{name}}{place}"
-        paths[f"{v2}/infer"] = {"post": _post("Inference", v2, _V2, _INFERRED)}
+        infer = _post("Inference", v2, _V2, _V2_EXAMPLES, _INFERRED)
+        infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": {}}  # tensors behind the JSON
+        paths[f"{v2}/infer"] = {"post": infer}
         paths[v2] = {"get": _get("Inputs, outputs and classes", _METADATA, v2)}
         paths[f"{v2}/ready"] = {"get": _get("Whether it is ready", _READY, v2)}
         paths[f"{v2}/config"] = {"get": _get("Triton's configuration", {"type": "object", "required": ["name"]}, v2)}
@@ -163,21 +181,19 @@ def _get(summary: str, schema: dict[str, Any], path: str = "") -> dict[str, Any]
 
 
 def _post(
-    summary: str, path: str, body: dict[str, Any], schema: dict[str, Any], file: str = ""
-) -> dict[str, Any]:  # fmt: skip
-    taken = {"application/json": {"schema": body}}
-    if file:
-        taken[file] = {"schema": {}}
+    summary: str, path: str, body: dict[str, Any], examples: dict[str, Any], schema: dict[str, Any]
+) -> dict[str, Any]:
+    shown = {name: {"value": value} for name, value in examples.items()}
     return {
         "summary": summary,
         "parameters": _named(path),
-        "requestBody": {"required": True, "content": taken},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "examples": shown}}},
         "responses": _answers(schema, *_REFUSALS),
     }
 
 
 def _index() -> dict[str, Any]:
-    taken = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
+    taken = {"type": "object", "properties": {"ready": {"type": ["boolean", "null"]}}}
     rows = {"type": "array", "items": {"type": "object", "required": ["name", "version", "state"]}}
     return {
         "summary": "Versions of all models",
