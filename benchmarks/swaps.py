@@ -1,4 +1,4 @@
-"""Versions that change under load: 8 clients ask a server of export.serve while its model is exchanged ten times.
+"""Versions that change under load: 8 clients ask a server of export.serve while its model is exchanged again and again.
 
   python -m benchmarks.swaps --versions=DIR --other=DIR --state=swaps.json [--requests=10000] [--swaps=10]
 
@@ -8,7 +8,8 @@ model of another task. On the way are a version that is copied slowly, its saved
 one of another task, and one whose folder is deleted. Each answer has to be that of the version that it names, bit for
 bit. At last come clients that leave after 50 ms, and as many that wait.
 
-What was measured is in --state after every swap, and the same command continues there. Exit 1 after a failure.
+What was measured is in --state after every swap, and the same command continues there. Exit 1 after a failure, or when
+the server has more than 10 % more memory after the last swap than after the first.
 """
 
 import argparse
@@ -29,7 +30,7 @@ import numpy as np
 from benchmarks import machine, server_requests, soak
 from export.server import client_protocols
 
-LEAVE_AFTER = 0.05
+LEAVE_AFTER, GROWTH = 0.05, 0.1
 
 
 class Swaps:
@@ -221,6 +222,8 @@ def report(swaps, left, status, output):
     print(f"memory after the first and last swap: {memory[0]:.0f}, {memory[-1]:.0f} MB ({growth:+.1%})")
     print(json.dumps(machine.facts(), default=str))
     problems = state["failures"][:10] + ([f"{left} that waited failed"] if left else [])
+    if growth > GROWTH:
+        problems.append(f"memory grew by {growth:.1%}")
     if status or "Traceback" in output:
         problems.append(f"the server ended with {status} and wrote:\n{output[-2000:]}")
     if problems:
