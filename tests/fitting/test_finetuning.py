@@ -146,11 +146,14 @@ def test_they_get_the_rate_and_the_passes_of_random_weights(monkeypatch):
     assert choices.wanted_pictures(begins, RACCOONS) == choices.wanted_pictures(random, RACCOONS)
 
 
-def test_many_pictures_need_no_drawn_ones_but_may_have_them():
+def test_many_pictures_need_no_drawn_ones_where_a_wider_network_has_time_but_may_have_them():
     many = dataclasses.replace(RACCOONS, images=finetuning.STARTER_MOST + 1)
-    assert finetuning.starter_pays(RACCOONS) and not finetuning.starter_pays(many)
-    assert finetuning.starter_pays(made.segmentation(200)) and not finetuning.starter_pays(made.classification(200))
-    assert all(begun(choices.ladder(many, made.TWO_CORES, {}, 20, starter(asked=True))).values())
+    assert begun(choices.ladder(many, made.TWO_CORES, {}, 20, starter(asked=False))) == {32: True}
+    assert begun(choices.ladder(many, made.TWO_CORES, {}, 600, starter(asked=False)))[64] is False
+    assert begun(choices.ladder(many, made.TWO_CORES, {}, 600, starter(asked=True))) == {32: True}
+    assert begun(choices.ladder(RACCOONS, made.TWO_CORES, {}, 600, starter(asked=False))) == {32: True}
+    labelled = made.segmentation(200), made.classification(200)
+    assert [finetuning.starter_pays(facts, 1e3) for facts in labelled] == [True, False]
 
 
 def test_a_network_or_weights_that_are_given_win_over_this_packages():

@@ -136,6 +136,7 @@ def test_without_time_for_another_trial_something_less_is_taken_by_its_estimate(
 def test_a_short_training_of_many_pictures_starts_from_this_packages_weights(tmp_path, monkeypatch, step, taken):
     made = sources.of_photos(str(pictures.of_squares(tmp_path / "photos", 60)), tmp_path / "out")
     monkeypatch.setattr(finetuning, "STARTER_MOST", 10)
+    monkeypatch.setattr(finetuning, "WIDER_SEES", 0)  # of what is measured, not of what is expected
     begins = Start("starter", flags.replace(Experiment(), DRAWN), drawn=True, asked=False)
     found = facts.of_records(made.records, made.train)
     planner = planning.Planner(

@@ -43,7 +43,8 @@ def ladder(
     rungs = rules.rungs(facts, machine, given)
     costs = [rules.seconds(facts, machine, one, given) for one in rungs]
     least, _ = _wanted(facts, from_weights=False)
-    allowed = _OPTIMISTIC * 60 * minutes / least  # seconds of a picture
+    time = _OPTIMISTIC * 60 * minutes
+    allowed, seen = time / least, time / costs[0]  # seconds of a picture; pictures, by the widest network
     first = next((place for place, cost in enumerate(costs) if cost <= allowed), len(rungs) - 1)
     steps = [list(rules.choices(facts, machine, one, given)) for one in rungs]
     if start and not start.drawn:
@@ -56,7 +57,7 @@ def ladder(
     plans = [
         Plan(_merged([of_data, *some], given), *about, estimate=cost) for some, cost in zip(steps, costs, strict=True)
     ]
-    narrowed = start and start.drawn and (start.asked or finetuning.starter_pays(facts))
+    narrowed = start and start.drawn and (start.asked or finetuning.starter_pays(facts, seen))
     plans = finetuning.from_starter(plans, first, facts, start) if narrowed else plans[first:]
     return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
 

@@ -32,6 +32,7 @@ _ASKED = (
 )
 _CONVENTIONS = ("data.resize", "data.size_rounding")
 STARTER_MOST = 1000  # pictures, up to which the weights of this package are taken where none are named
+WIDER_SEES = 20_000  # pictures, without which a wider network from random weights is behind that of this package
 
 
 def is_published(experiment: Experiment) -> bool:
@@ -63,9 +64,9 @@ def ladder(
     return [[*_network(facts, start, base), *_of_size(facts, own, factor, given)] for factor in factors]
 
 
-def starter_pays(facts: Facts) -> bool:
-    """Whether this package's weights are of use for such data, however long it is learned, if the network is theirs."""
-    return facts.task != "classification" and facts.images <= STARTER_MOST
+def starter_pays(facts: Facts, seen: float) -> bool:
+    """Whether this package's weights and network are better than a wider one that sees so many pictures in the time."""
+    return facts.task != "classification" and (facts.images <= STARTER_MOST or seen < WIDER_SEES)
 
 
 def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) -> list[Plan]:
