@@ -34,6 +34,9 @@ NONE = np.int8(0)
 # None of its functions: it says so and opens no file with this one. What any other ImageSegmenter would read of a label
 # map [1, H, W] are the scores of W classes in H pixels.
 REFUSED = np.int8(127)
+# A file by which an ImageClassifier would calibrate the scores, and which is not there: it names it and opens nothing.
+# Without it the Task would squeeze the photo where `predict` cuts out the middle.
+MISSING = "a Task needs a file by export.tflite --for=mediapipe"
 
 
 def check(experiment: Experiment) -> None:

@@ -33,8 +33,8 @@ MEANINGS = {
 }
 # Values of its enumerations.
 _FEATURE, _IMAGE, _BOXES = np.array([1, 2, 3], np.int8)  # content of a tensor
-_RGB, _NORMALIZATION, _BOUNDARIES, _PIXEL, _RATIO = np.array([1, 1, 1, 1, 0], np.int8)
-_AXIS_LABELS, _VALUE_LABELS = np.array([2, 3], np.int8)  # type of an associated file
+_RGB, _NORMALIZATION, _CALIBRATION, _BOUNDARIES, _PIXEL, _RATIO = np.array([1, 1, 2, 1, 1, 0], np.int8)
+_AXIS_LABELS, _VALUE_LABELS, _CALIBRATED = np.array([2, 3, 4], np.int8)  # type of an associated file
 LABELLED = {
     "scores": _AXIS_LABELS,
     "probabilities": _AXIS_LABELS,
@@ -108,6 +108,9 @@ def _tensor(name, size, reader) -> tuple:
         content = (_BOXES, (np.uint32([1, 0, 3, 2]), _BOUNDARIES, _RATIO if reader else _PIXEL))
     if name in LABELLED:
         files = [(metadata.LABELS, "Names of the classes, one a line.", LABELLED[name])]
+    if name == "scores" and not reader:
+        processing = [(_CALIBRATION, ())]
+        files.append((mediapipe.MISSING, "Not there, so that no ImageClassifier opens this.", _CALIBRATED))
     return shown, meaning, None, content, processing, statistics, files
 
 

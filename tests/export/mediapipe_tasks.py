@@ -33,7 +33,7 @@ def main(task, model, given, out):
             else:
                 image = mediapipe.Image.create_from_file(str(picture))
             found |= {f"{name}/{what}": value for what, value in see(image, turned).items()}
-    except (RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         found = {"error": str(error)}
     np.savez(out, **found)
 

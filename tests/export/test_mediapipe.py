@@ -106,6 +106,19 @@ def test_a_label_map_is_marked_as_none_of_an_image_segmenters(files):
     assert data[4:8] == b"V001" and flat.number(flat.root(data), 0) not in (0, 1, 2)  # NONE, SIGMOID, SOFTMAX
 
 
+def test_a_classifier_that_cuts_out_the_middle_names_a_file_that_is_not_there(files):
+    """By which an ImageClassifier would calibrate the scores (ScoreCalibrationOptions and its file's type)."""
+    marks = []
+    for reader_of in ("", "mediapipe"):
+        path = files("classifier", **{"for": reader_of})[1]
+        (scores,) = flat.children(described(path), 3)
+        (missing,) = [flat.text(one, 0) for one in flat.children(scores, 6) if flat.number(one, 2) == 4] or [""]
+        with zipfile.ZipFile(path) as members:
+            assert missing not in members.namelist() and "labels.txt" in members.namelist()
+        marks.append(([flat.number(one, 0) for one in flat.children(scores, 4)], "--for=mediapipe" in missing))
+    assert marks == [([2], True), ([], False)]
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_file_is_as_its_checkpoint(files, recipe, tmp_path, capsys):
     """Of Mask R-CNN, that has keypoints too, in its boxes."""
@@ -310,6 +323,7 @@ def test_the_stock_image_classifier_names_our_best(files, seen, canvases):
 
 @pytest.mark.parametrize(("task", "recipe", "fit", "message"), [
     ("segmenter", "segmenter", "auto", "Invalid activation type found in CustomMetadata"),
+    ("classifier", "classifier", "auto", "No associated file with name: a Task needs a file by export.tflite --for="),
     ("detector", "faster_rcnn", "stretch", "have type UINT8 or FLOAT32, found INT32"),
     pytest.param("detector", "faster_rcnn", "pad", "assumed to have a single input", marks=pytest.mark.long),
     pytest.param("detector", "mask_rcnn", "stretch", "single subgraph", marks=pytest.mark.long),
