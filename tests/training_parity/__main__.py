@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 
-from tests.training_parity import batches, cases, comparison, ours, photos, run
+from tests.training_parity import batches, cases, comparison, decisions, ours, photos, run
 
 
 def main():
@@ -53,13 +53,14 @@ def report(case, options, python, folder):
     differences = comparison.exact(mine, reference)
     lines = [f"{comparison.row(case.name, differences)} | {time.process_time() - start:.0f} s"]
     if options.double:
-        exact = run.to_ours(case, training.model, run.peer(replace(case, double=True), made, python, folder))
+        double = run.peer(replace(case, double=True), made, python, folder)
+        exact = run.to_ours(case, training.model, double)
         lines += [
             comparison.row(f"  {who} and double precision", comparison.exact(one, exact))
             for who, one in (("here", mine), ("torchvision", reference))
         ]
-    if not case.is_detector:
-        lines.append(f"  {run.of_decisions(training, made, found, reference)}")
+        lines.append(f"  torchvision in double precision decides {decisions.apart(found, double):,} ReLUs otherwise")
+    lines.append(f"  {run.of_decisions(training, made, found, reference)}")
     if case.network == "mask_rcnn":
         lines.append(f"  {run.of_targets(training, made, found)}")
     return "\n".join(lines + [f"  {kind}: {what}" for kind, what in comparison.exceeding(case, differences).items()])

@@ -4,8 +4,8 @@
 
 Run by an interpreter that has torch and torchvision, by `run.py`; `IN.npz` has the case as JSON and batches as arrays
 named `NUMBER/NAME` (see `batches.py`). `OUT.npz` gets, by torchvision's names, loss terms and gradients of the first
-step, the losses of all steps, and the weights behind the first few and behind the last one; and of networks that are no
-detectors, whether the inputs of ReLUs were positive in the first step.
+step, the losses of all steps, the weights behind the first few and behind the last one, and whether the inputs of ReLUs
+were positive in the first step.
 """
 
 import collections
@@ -53,7 +53,7 @@ def train(case, model, batches, terms):
             found[f"rois/{number}"], found[f"targets/{number}"] = peer_networks.mask_targets(case, model, batch)
         model.load_state_dict(before)  # Batch norm has counted these passes.
     for step in range(cases.STEPS):
-        with recorded(found) if step == 0 and not case.is_detector else contextlib.nullcontext():
+        with recorded(found) if step == 0 else contextlib.nullcontext():
             parts = terms(case, model, batches[step % len(batches)])
         loss = sum(parts.values())
         optimizer.zero_grad()

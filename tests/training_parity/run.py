@@ -79,7 +79,8 @@ def of_targets(training, batches, found):
 def of_decisions(training, batches, found, reference):
     """A sentence on the gradients of the first batch with torchvision's decisions of its ReLUs."""
     given = decisions.Given(found)
-    mine = decisions.gradients(training, batches[0], given)
+    with peers_mask_targets(found):
+        mine = decisions.gradients(training, batches[0], given)
     apart = max(comparison.relative(mine, reference.gradients).values())
     return (
         f"with torchvision's decisions of ReLUs ({given.different} of {given.count:,} are others): gradient {apart:.1g}"
