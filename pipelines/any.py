@@ -47,6 +47,7 @@ _OF_ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml")
 _ONLY_FOR = {
     "rename": (WORDS.keys() - {"records"}, "which stay as they are"),
     "negatives": (_OF_TOOLS, "of which each image is taken that they have or name"),
+    "class_attribute": (("via",), "whose objects have no attributes that may be their class"),
     "class_name": (objects.OF_ONE_CLASS, "where each object has its class, which --rename may change"),
     "descriptions": (("csv",), "which have no keys of OpenImages"),
 }
@@ -88,6 +89,7 @@ class AnyFlags(ShareFlags):
     class_name: Annotated[
         str, f"Class of all objects, for files that name none ({', '.join(objects.OF_ONE_CLASS)})."
     ] = ""
+    class_attribute: Annotated[str, "The attribute of a region that is its class (via)."] = ""
     negatives: Annotated[bool, "Keep images without annotations, as ones without objects (of tools)."] = False
 
 
@@ -197,6 +199,7 @@ def _runs(part: Part, flags: AnyFlags) -> Iterator[Any]:
         else:
             own = shared | {"negatives": flags.negatives}
             own |= {"class_name": flags.class_name} if part.kind in objects.OF_ONE_CLASS else {}
+            own |= {"class_attribute": flags.class_attribute} if part.kind == "via" else {}
             if part.kind == "csv":
                 there = sorted(Path(flags.data).rglob("*class-descriptions*.csv"))
                 own |= {"descriptions": flags.descriptions or str(there[0] if there else "")}

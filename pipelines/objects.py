@@ -36,7 +36,7 @@ from tfrecog.data import info, records
 
 from .build import image_records, problems, shards
 from .build.command import PlacedFlags, build_share, source_split, summary
-from .build.problems import Collect, MostlyLost, Problem, Refused, Reporter
+from .build.problems import Collect, MostlyLost, NoClass, Problem, Refused, Reporter
 from .classes import image_classes, keypoint_sides, renaming
 from .classes import keypoint_sigmas as sigmas
 from .formats import (
@@ -200,7 +200,7 @@ def _read_one(flags: Objects, path: str, folder: str, found: list[Problem]) -> d
     folder = folder or drawn.folder_of(path)
     if flags.format == "instance_maps":
         if not flags.class_name:
-            raise Refused(f"{path} has numbers of instances, and names no class: give that of all by --class_name")
+            raise NoClass(f"{path} has numbers of instances, and names no class: give that of all by --class_name")
         return instance_maps.read(folder, path, instance_maps.of_one_class(flags.class_name), found)
     if flags.format == "cityscapes":
         return instance_maps.read(folder, path, instance_maps.of_cityscapes(flags.classes), found)

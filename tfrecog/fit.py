@@ -48,10 +48,13 @@ class Flags(Experiment):
     ] = ""
     kind: Annotated[str, "Which annotations are meant, where there are several kinds; see pipelines.any."] = ""
     classes: Annotated[str, "File of the classes of label maps, one a line, in the order of their labels."] = ""
+    class_name: Annotated[str, "Class of all objects, for annotations that name none."] = ""
+    class_attribute: Annotated[str, "The attribute of VIA's regions that is their class, where there are several."] = ""
     device: Device = ""
 
 
-_OWN = ("photos", "out", "minutes", "start_from", "kind", "classes", "device")
+_READING = ("kind", "classes", "class_name", "class_attribute")  # flags of pipelines.any
+_OWN = ("photos", "out", "minutes", "start_from", "device", *_READING)
 _INSTEAD = {"workdir": "--out", "data.records": "PHOTOS", "train.start_from": "--start_from"}
 NONE = "none"  # as --start_from: random weights
 _FIT, _LOCK = "python -m tfrecog.fit", ".fit.lock"
@@ -73,7 +76,7 @@ def main(flags: Flags) -> None:
             if (out / plans.FILE).is_file():
                 plan = _continued(out, flags, given)
             else:
-                source = sources.of_photos(flags.photos[0], out, flags.kind, flags.classes)
+                source = sources.of_photos(flags.photos[0], out, **{name: getattr(flags, name) for name in _READING})
                 sources.check(source)
                 plan = _planned(flags, given, source, lambda: time.perf_counter() - began)
                 plan.save(out)
@@ -90,7 +93,7 @@ def main(flags: Flags) -> None:
 
 def _typed(flags: Flags, given: dict[str, Any]) -> str:
     """The pictures and flags of a command, but for its folder and its time, as they are typed again."""
-    own = {name: getattr(flags, name) for name in ("kind", "classes", "start_from", "device")}
+    own = {name: getattr(flags, name) for name in (*_READING, "start_from", "device")}
     values = {name: value for name, value in own.items() if value} | given
     return shlex.join([*flags.photos, *(f"--{path}={shown(value)}" for path, value in values.items())])
 

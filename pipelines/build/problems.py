@@ -14,6 +14,10 @@ class Refused(UserError):
     """The command cannot go on; the message says what is wrong, where, and what to do."""
 
 
+class NoClass(Refused):
+    """Objects have no class, neither in the annotations nor by `--class_name`."""
+
+
 class MostlyLost(Refused):
     """More of the objects would be left out than may be."""
 

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ..build.problems import Problem, Refused, Reporter, short
+from ..build.problems import NoClass, Problem, Refused, Reporter, short
 from . import class_folders, mask_files, pairs
 from .drawn import Drawing, Picture, Pixels, Shape
 from .tar_files import File
@@ -54,7 +54,7 @@ def read(images: str, masks: str, class_name: str, found: list[Problem]) -> Draw
     drawing.left_out += len(unnamed)
     if unnamed and not shapes:
         what = f"the names of {len(unnamed):,} masks have no class, such as {short(unnamed[0].name)}"
-        raise Refused(f"{masks}: {what}; name that of all objects by --class_name")
+        raise NoClass(f"{masks}: {what}; name that of all objects by --class_name")
     drawing.pictures = [Picture(image.name, image, masks, tuple(those)) for image, those in shapes.items()]
     drawing.unnamed = [image for image in pictures if image not in shapes]
     return drawing

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfrecog.cli import json_values
 
-from ..build.problems import LeftOut, Problem, Refused, Reporter, short
+from ..build.problems import LeftOut, NoClass, Problem, Refused, Reporter, short
 from . import csv_file, drawn, json_file, tool_values, via3
 from .drawn import Drawing, Picture, Shape
 from .named_images import NamedImages, reporters
@@ -131,7 +131,10 @@ def _class_attribute(path: str, attributes: Sequence[dict], class_name: str) -> 
     if class_name or not attributes:
         return next(iter(called), "")
     if not names:
-        raise Refused(f"the regions of {path} have no attributes; name the class of all by --class_name")
+        raise NoClass(f"the regions of {path} have no attributes; name the class of all by --class_name")
+    said = [{_text(one.get(name)) for name in names} for one in attributes]
+    if all(len(one) == 1 and "" not in one for one in said):
+        return names[0]  # All of them say the same.
     raise Refused(
         f"the regions of {path} have the attributes {', '.join(names)}: say which is the class by --class_attribute"
     )

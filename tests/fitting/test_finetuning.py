@@ -152,8 +152,20 @@ def test_many_pictures_need_no_drawn_ones_where_a_wider_network_has_time_but_may
     assert begun(choices.ladder(many, made.TWO_CORES, {}, 600, starter(asked=False)))[64] is False
     assert begun(choices.ladder(many, made.TWO_CORES, {}, 600, starter(asked=True))) == {32: True}
     assert begun(choices.ladder(RACCOONS, made.TWO_CORES, {}, 600, starter(asked=False))) == {32: True}
-    labelled = made.segmentation(200), made.classification(200)
-    assert [finetuning.starter_pays(facts, 1e3) for facts in labelled] == [True, False]
+    assert begun(choices.ladder(many, made.TWO_CORES, {"detector.backbone.width": 32}, 600, starter(asked=False))) == {
+        32: True
+    }
+
+
+def test_a_classifier_takes_the_network_that_the_time_affords_and_starts_from_this_packages_weights_if_it_is_theirs():
+    photographs = made.classification(9000, 320, tuple(f"kind {n}" for n in range(10)))
+    ladder = choices.ladder(photographs, made.TWO_CORES, {}, 600, starter(asked=False))
+    widths = [
+        (plan.experiment().classifier.width, bool(plan.experiment(workdir="x").train.start_from)) for plan in ladder
+    ]
+    assert widths[0] == (64, False) and set(widths[1:]) == {(32, True)}
+    ladder = choices.ladder(photographs, made.TWO_CORES, {}, 5, starter(asked=False))
+    assert all(plan.experiment(workdir="x").train.start_from == "starter" for plan in ladder)
 
 
 def test_a_network_or_weights_that_are_given_win_over_this_packages():

@@ -5,14 +5,10 @@ import dataclasses
 import pytest
 
 from tests.fitting import pictures
-from tests.fitting.test_finetuning import DRAWN
-from tfrecog.cli import flags
 from tfrecog.cli.errors import UserError
-from tfrecog.config import Experiment
-from tfrecog.fitting import choices, facts, finetuning
+from tfrecog.fitting import choices, facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.session import planning, sources
-from tfrecog.fitting.start import Start
 from tfrecog.fitting.timing.probe import Measured, NotEnoughMemory
 
 
@@ -130,17 +126,3 @@ def test_without_time_for_another_trial_something_less_is_taken_by_its_estimate(
     assert "something less is taken: 0." in capsys.readouterr().out
     share = plan.measured["step"] / (0.25 * plan.measured["batch"])
     assert share == pytest.approx(plan.estimate / first.estimate) and share < 1
-
-
-@pytest.mark.parametrize(("step", "taken"), [(0.001, False), (0.5, True)])
-def test_a_short_training_of_many_pictures_starts_from_this_packages_weights(tmp_path, monkeypatch, step, taken):
-    made = sources.of_photos(str(pictures.of_squares(tmp_path / "photos", 60)), tmp_path / "out")
-    monkeypatch.setattr(finetuning, "STARTER_MOST", 10)
-    monkeypatch.setattr(finetuning, "WIDER_SEES", 0)  # of what is measured, not of what is expected
-    begins = Start("starter", flags.replace(Experiment(), DRAWN), drawn=True, asked=False)
-    found = facts.of_records(made.records, made.train)
-    planner = planning.Planner(
-        made, found, MACHINE, planning.Time(300.0, lambda: 5.0), Probed(lambda batch: step * batch)
-    )
-    experiment = planner.plan({"detector.backbone.width": 32}, begins).experiment(workdir="x")
-    assert experiment.train.start_from == "starter" * taken

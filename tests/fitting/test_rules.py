@@ -92,6 +92,21 @@ def test_a_crop_of_photographs_is_what_the_time_affords():
     assert sizes == sorted(sizes) and sizes[0] < sizes[-1] == 128
 
 
+def test_crops_are_the_smaller_the_more_often_a_picture_is_seen(monkeypatch):
+    monkeypatch.setattr(choices, "steps_per_epoch", lambda experiment: 100)
+    photographs = made.classification(6400, 320, tuple(f"kind {n}" for n in range(10)))
+    for given, areas in (
+        ({}, [0.6, 0.6, 0.42, 0.25, 0.25]),
+        ({"augment.area": (0.1, 1.0)}, [0.1] * 5),
+    ):
+        plan = choices.ladder(photographs, made.TWO_CORES, given, 20)[0]
+        lengths = [choices.with_length(plan, photographs, 64, 100 * passes, 3) for passes in (1, 8, 19, 30, 100)]
+        assert [one.experiment().augment.area[0] for one in lengths] == areas
+    whole = choices.ladder(photographs, made.TWO_CORES, {"augment.crop": "whole"}, 20)[0]
+    chosen = choices.with_length(whole, photographs, 64, 100, 3).choices
+    assert not any("augment.area" in one.flags for one in chosen)
+
+
 def test_roads_are_seen_in_crops_at_their_own_size():
     experiment = first(made.segmentation(), 20)
     assert experiment.data.short_side == (0,) == ROADS.data.short_side

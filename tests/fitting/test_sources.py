@@ -98,6 +98,32 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence(tmp_path):
         sources.of_photos(str(tmp_path / "photos"), tmp_path / "photos" / "run")
 
 
+def test_objects_that_nothing_names_are_of_one_class(tmp_path, capsys):
+    photos, tree = pictures.of_squares(tmp_path / "photos"), {}
+    for path in photos.glob("*.xml"):
+        path.unlink()
+        square = {"shape_attributes": {"name": "rect", "x": 2, "y": 2, "width": 20, "height": 20}}
+        name = next(photos.glob(f"{path.stem}.[jp]*")).name
+        tree[name] = {"filename": name, "size": 1, "regions": [square | {"region_attributes": {}}]}
+    (photos / "via_region_data.json").write_text(json.dumps(tree))
+    source = sources.of_photos(str(photos), tmp_path / "out")
+    assert list(info.load(source.records).names) == ["object"] and "--class_name=NAME" in capsys.readouterr().out
+    named = sources.of_photos(str(photos), tmp_path / "named", class_name="square")
+    assert list(info.load(named.records).names) == ["square"]
+    for entry in tree.values():
+        entry["regions"][0]["region_attributes"] = {"kind": "small", "colour": "red"}
+    (photos / "via_region_data.json").write_text(json.dumps(tree))
+    with pytest.raises(UserError, match="colour, kind: say which is the class by --class_attribute"):
+        sources.of_photos(str(photos), tmp_path / "which", class_attribute="", class_name="")
+    named = sources.of_photos(str(photos), tmp_path / "which", class_attribute="colour")
+    for entry in tree.values():
+        entry["regions"][0]["region_attributes"] = {"insect": "beetle", "inseto": "beetle"}
+    (photos / "via_region_data.json").write_text(json.dumps(tree))
+    alike = sources.of_photos(str(photos), tmp_path / "alike")
+    assert list(info.load(alike.records).names) == ["beetle"]
+    assert list(info.load(named.records).names) == ["red"]
+
+
 def test_damaged_records_are_refused_and_suspicious_ones_listed(tmp_path, capsys):
     source = sources.of_photos(str(pictures.of_squares(tmp_path / "photos")), tmp_path / "out")
     sources.check(source)

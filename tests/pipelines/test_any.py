@@ -386,6 +386,7 @@ def test_classes_that_are_called_as_masks_can_be_built(tmp_path, names):
         (write_coco, {"negatives": True}),
         (write_scenes(drawn_scenes.write_via, "boxes"), {"descriptions": "names.csv"}),
         (write_scenes(drawn_scenes.write_labelme, "boxes"), {"class_name": "ant"}),
+        (write_scenes(drawn_scenes.write_labelme, "boxes"), {"class_attribute": "kind"}),
     ],
 )
 def test_a_flag_that_is_not_for_what_is_there_is_refused(tmp_path, write, given):

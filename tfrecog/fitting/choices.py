@@ -57,8 +57,7 @@ def ladder(
     plans = [
         Plan(_merged([of_data, *some], given), *about, estimate=cost) for some, cost in zip(steps, costs, strict=True)
     ]
-    narrowed = start and start.drawn and (start.asked or finetuning.starter_pays(facts, seen))
-    plans = finetuning.from_starter(plans, first, facts, start) if narrowed else plans[first:]
+    plans = finetuning.from_starter(plans, first, facts, start, seen) if start and start.drawn else plans[first:]
     return [one for place, one in enumerate(plans) if not place or one.choices != plans[place - 1].choices]
 
 
@@ -99,6 +98,9 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
     sizes = {"data.batch_size": batch, "data.eval_batch_size": max(4, min(batch, 64))}
     chosen = [Choice("batch", sizes, f"{batch} of {counted(facts.images, 'picture')} a step")]
     chosen.append(rate(facts, batch, from_weights, finetuning.is_published(values)))
+    passes = steps * batch / facts.images
+    if any("augment.area" in one.flags for one in plan.choices):
+        chosen.append(classification.crops(passes))
     with_batch = _given_first(plan.with_choices(*chosen), given, plan)
     per_epoch = steps_per_epoch(with_batch.experiment())
     warmup = min(max(20, min(steps // 10, 500)), max(1, steps // 2))
@@ -109,7 +111,6 @@ def with_length(plan: Plan, facts: Facts, batch: int, steps: int, evaluations: i
         "train.evaluate_epochs": _rounded(steps / per_epoch / max(1, evaluations)),
         "train.checkpoint_epochs": _rounded(steps / per_epoch / max(1, 2 * evaluations)),
     }
-    passes = steps * batch / facts.images
     falls = f"the rate rises for {warmup}, then falls in a line to 0"
     reason = f"{steps:,} steps, {passes:.0f} passes over the pictures; {falls}"
     lengths = Choice("length", length, reason)

@@ -13,6 +13,8 @@ from tfrecog.fitting.rung import Rung, cost
 GLYPHS = 40  # pixels: pictures of this size and few colours are written or drawn signs
 SIZES = (64, 96, 128)  # of a ResNet on a CPU
 LARGE = 224
+FEW_PASSES, MANY_PASSES = 8, 30  # over the pictures
+LARGEST_CROP, SMALLEST_CROP = 0.6, 0.25  # the least share of a picture's area, for few passes and for many
 
 
 def is_glyphs(facts: Facts) -> bool:
@@ -54,12 +56,16 @@ def choices(facts: Facts, machine: Machine, rung: Rung, given: Mapping[str, Any]
     yield Choice("network", flags, "as much as this machine trains in the time")
     yield Choice("weights", {"train.start_from": ""}, "random")
     yield Choice("labels", {"classifier.label_smoothing": 0.1}, "no class is certain")
-    yield Choice(
-        "random crops",
-        {"augment.crop": "inception", "augment.area": (0.25, 1.0)},
-        f"{facts.images:,} pictures, of which a part shows the class, too",
-    )
+    yield crops(MANY_PASSES)
     yield augmentation.flips(facts)
+
+
+def crops(passes: float) -> Choice:
+    """How small a part of a picture is shown: the smaller, the more often each is seen."""
+    often = min(max((passes - FEW_PASSES) / (MANY_PASSES - FEW_PASSES), 0.0), 1.0)
+    least = round(LARGEST_CROP + often * (SMALLEST_CROP - LARGEST_CROP), 2)
+    reason = f"a part of a picture shows the class, too; from {100 * least:.0f}% of it on, for {passes:.0f} passes"
+    return Choice("random crops", {"augment.crop": "inception", "augment.area": (least, 1.0)}, reason)
 
 
 def _glyphs(facts: Facts) -> Iterator[Choice]:

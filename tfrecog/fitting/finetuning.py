@@ -69,11 +69,12 @@ def starter_pays(facts: Facts, seen: float) -> bool:
     return facts.task != "classification" and (facts.images <= STARTER_MOST or seen < WIDER_SEES)
 
 
-def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) -> list[Plan]:
-    """Plans from the `first` on, which the time allows, that start from this package's weights, and no others.
+def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start, seen: float) -> list[Plan]:
+    """Plans from the `first` on, which the time allows; those of this package's network start from its weights.
 
-    What the weights know is more than a wider network learns from few pictures, or a narrower one sees in the time.
-    Where the network is given, and another, the plans are as they were; UserError if the weights were asked for.
+    Where these pay, there are no others: what they know is more than a wider network learns from few pictures, or a
+    narrower one sees in the time. Where the network is given, and another, the plans are as they were; UserError if
+    the weights were asked for.
     """
     from_there = [begun(plan, start) for plan in plans]
     if start.asked and not any(from_there):
@@ -82,8 +83,8 @@ def from_starter(plans: Sequence[Plan], first: int, facts: Facts, start: Start) 
             f"--start_from=starter: these weights are of a {own.name} of width {own.width}, of a detector with a "
             f"pyramid on it, and this {facts.task} has another network: leave it out"
         )
-    if not any(from_there):
-        return list(plans[first:])
+    if not any(from_there) or not (start.asked or starter_pays(facts, seen)):
+        return [there or plan for there, plan in zip(from_there[first:], plans[first:], strict=True)]
     last = max(place for place, plan in enumerate(from_there) if plan)
     return [plan for plan in from_there[min(first, last) :] if plan]
 

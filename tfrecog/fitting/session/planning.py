@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tfrecog.cli.errors import UserError
 from tfrecog.cli.spelling import counted
 from tfrecog.data import info
-from tfrecog.fitting import choices, finetuning
+from tfrecog.fitting import choices
 from tfrecog.fitting.facts import Facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.plan import Choice, Plan
@@ -98,8 +98,6 @@ class Planner:
                 tried = self._estimated(tried, ladder[place])
             else:
                 break
-        if start and start.drawn and self._share(tried) < 1:
-            tried = tried._replace(plan=finetuning.begun(tried.plan, start) or tried.plan)
         return self._finished(tried)
 
     def _of_rung(self, plan: Plan, sizes: list[int]) -> Tried:

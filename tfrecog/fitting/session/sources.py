@@ -14,6 +14,7 @@ from tfrecog.fitting import split as shares
 from tfrecog.fitting.session.screen import say
 
 RECORDS, GROUPS = "records", "groups.csv"
+OBJECT = "object"  # the class of all objects, where nothing names one
 _MANY = 2000  # pictures, of more of which the check decodes none
 
 
@@ -26,17 +27,21 @@ class Source:
     val: str
 
 
-def of_photos(photos: str, out: Path, kind: str = "", classes: str = "") -> Source:
-    """The records of a folder, file or data set; those that are built go to OUT/records. UserError in words."""
+def of_photos(photos: str, out: Path, **reading: str) -> Source:
+    """The records of a folder, file or data set; those that are built go to OUT/records. UserError in words.
+
+    Args:
+        reading: flags of `pipelines.any` by name, such as `kind`.
+    """
     if urls.is_url(photos) or (Path(photos).expanduser() / info.FILE).is_file():
         say(f"records: {photos} has them already")
         return _of_records(urls.expanded(photos))
     folder = _folder(photos)
     if out.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--out={out} lies in {folder}, where the pictures are looked for: choose one outside of it")
-    _check_annotated(folder, kind)
+    _check_annotated(folder, reading.get("kind", ""))
     any_pipeline = commands.module("pipelines.any")
-    flags = any_pipeline.AnyFlags(data=str(folder), out=str(out / RECORDS), kind=kind, classes=classes)
+    flags = any_pipeline.AnyFlags(data=str(folder), out=str(out / RECORDS), **reading)
     runs = any_pipeline.runs_of(flags)
     if len(runs) == 1 and not isinstance(runs[0], commands.module("pipelines.adopt").Adopt):
         # The names of images are those in the folder that is built from, where masks may be pictures, too.
@@ -47,7 +52,11 @@ def of_photos(photos: str, out: Path, kind: str = "", classes: str = "") -> Sour
         else:
             flags = _shared(flags, Path(images or folder), out)
     say(f"records: building them in {out / RECORDS}")
-    any_pipeline.main(flags)
+    try:
+        any_pipeline.main(flags)
+    except commands.module("pipelines.build.problems").NoClass:
+        say(f"classes: nothing says what the objects are, so each is {OBJECT!r}; --class_name=NAME gives another")
+        any_pipeline.main(dataclasses.replace(flags, class_name=OBJECT))
     return _of_records(flags.out)
 
 
