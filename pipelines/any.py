@@ -12,11 +12,12 @@ may be both, it asks which are meant: give --kind. The commands that it prints h
 those.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +29,7 @@ from tfrecog.data.classes.voc import CLASSES
 from . import adopt, coco, digits, imagenet, objects, segmentation, voc
 from .build import shares
 from .build.command import ShareFlags
-from .build.problems import Refused
+from .build.problems import NoClass, Refused
 from .classes import image_classes, pixel_classes, renaming
 from .formats import class_folders, cvat, image_folders, recognised, yolo_folder
 from .formats.recognised import WORDS, Part
@@ -134,6 +135,15 @@ def runs_of(flags: AnyFlags) -> list[Any]:
             together = "or give both files, with a comma between, where they belong together"
             raise Refused(f"{flags.data} has two sources of the split {one.split!r}; run one of {both}, {together}")
     return _shared_out(runs, flags) if flags.shares else runs
+
+
+def named_classes(runs: Iterable[Any]) -> set[str]:
+    """The classes that annotations name, where those of others name none."""
+    names = set()
+    for run in runs:
+        with contextlib.suppress(NoClass):
+            names |= {*_CLASS_NAMES[type(run)](run)}
+    return names
 
 
 def _of_one_list(runs: list[Any], flags: AnyFlags) -> list[Any]:

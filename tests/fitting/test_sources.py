@@ -107,7 +107,7 @@ def test_objects_that_nothing_names_are_of_one_class(tmp_path, capsys):
         tree[name] = {"filename": name, "size": 1, "regions": [square | {"region_attributes": {}}]}
     (photos / "via_region_data.json").write_text(json.dumps(tree))
     source = sources.of_photos(str(photos), tmp_path / "out")
-    assert list(info.load(source.records).names) == ["object"] and "--class_name=NAME" in capsys.readouterr().out
+    assert list(info.load(source.records).names) == ["object"] and "--class_name" in capsys.readouterr().out
     named = sources.of_photos(str(photos), tmp_path / "named", class_name="square")
     assert list(info.load(named.records).names) == ["square"]
     for entry in tree.values():
@@ -121,6 +121,20 @@ def test_objects_that_nothing_names_are_of_one_class(tmp_path, capsys):
     (photos / "via_region_data.json").write_text(json.dumps(tree))
     alike = sources.of_photos(str(photos), tmp_path / "alike")
     assert list(info.load(alike.records).names) == ["beetle"]
+    names = sorted(tree)
+    for split, those in (("train", names[:8]), ("val", names[8:])):
+        (photos / split).mkdir()
+        for name in those:
+            (photos / name).rename(photos / split / name)
+            if split == "val":
+                tree[name]["regions"][0]["region_attributes"] = {}
+        listed = json.dumps({name: tree[name] for name in those})
+        (photos / split / "via_region_data.json").write_text(listed)
+    (photos / "via_region_data.json").unlink()
+    with pytest.raises(UserError, match=r"val/via_region_data.json have no attributes; .* by --class_name$"):
+        sources.of_photos(str(photos), tmp_path / "half")
+    half = sources.of_photos(str(photos), tmp_path / "half", class_name="beetle")
+    assert list(info.load(half.records).names) == ["beetle"] and half.val == "val"
     assert list(info.load(named.records).names) == ["red"]
 
 

@@ -54,8 +54,10 @@ def of_photos(photos: str, out: Path, **reading: str) -> Source:
     say(f"records: building them in {out / RECORDS}")
     try:
         any_pipeline.main(flags)
-    except commands.module("pipelines.build.problems").NoClass:
-        say(f"classes: nothing says what the objects are, so each is {OBJECT!r}; --class_name=NAME gives another")
+    except commands.module("pipelines.build.problems").NoClass as error:
+        if any_pipeline.named_classes(runs):  # of another split
+            raise
+        say(f"classes: {error}; without, each is {OBJECT!r}")
         any_pipeline.main(dataclasses.replace(flags, class_name=OBJECT))
     return _of_records(flags.out)
 
