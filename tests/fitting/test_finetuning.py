@@ -91,6 +91,34 @@ def test_the_rate_is_lower_than_from_nothing_and_for_few_pictures(weights, publi
     assert rate(2, theirs) >= (1e-4 if published else 2e-4)
 
 
+@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("facts", [RACCOONS, made.segmentation(200)], ids=["detection", "segmentation"])
+def test_of_a_classifier_the_backbone_is_taken_and_the_rest_is_chosen_by_the_data(weights, facts, published):
+    own = {"task": "classification", "classifier.name": "resnet34", "classifier.width": 16, "classifier.norm": "batch"}
+    theirs = weights(own, published=published)
+    plans = choices.ladder(facts, made.TWO_CORES, {}, 20, theirs)
+    random = [plan.experiment() for plan in choices.ladder(facts, made.TWO_CORES, {}, 20)]
+    for plan in plans:
+        experiment = plan.experiment(workdir="x")
+        validate.check(experiment)
+        backbone = experiment.detector.backbone if facts is RACCOONS else experiment.segmenter.backbone
+        assert (backbone.name, backbone.width) == ("resnet34", 16)
+        assert (backbone.norm, backbone.frozen_stages) == (("frozen", 2) if published else ("batch", 0))
+        assert experiment.train.start_from == theirs.folder and experiment.train.skip_mismatched
+        ours = experiment.data.short_side, experiment.detector.rpn
+        assert ours in [(one.data.short_side, one.detector.rpn) for one in random]
+
+
+def test_a_classifier_takes_the_backbone_of_a_detector_and_no_task_that_of_a_lenet(weights):
+    plan = choices.ladder(made.classification(200), made.TWO_CORES, {}, 20, weights(OWN, published=False))[0]
+    validate.check(plan.experiment(workdir="x"))
+    classifier = plan.experiment().classifier
+    assert (classifier.name, classifier.width, classifier.norm) == ("resnet18", 48, "batch")
+    digits = weights({"task": "classification", "classifier.name": "lenet_modern"}, published=False)
+    with pytest.raises(UserError, match=r"--start_from=.* of a lenet_modern for classification.* for detection"):
+        choices.ladder(RACCOONS, made.TWO_CORES, {}, 20, digits)
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match=r"--start_from=.* is no run"):
         start.of_run(tmp_path)

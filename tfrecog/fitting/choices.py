@@ -48,8 +48,7 @@ def ladder(
     first = next((place for place, cost in enumerate(costs) if cost <= allowed), len(rungs) - 1)
     steps = [list(rules.choices(facts, machine, one, given)) for one in rungs]
     if start and not start.drawn:
-        own = steps[first]
-        first, steps = 0, [[*own, *more] for more in finetuning.ladder(facts, machine, start, own, given)]
+        first, steps = 0, finetuning.ladder(facts, machine, start, steps[first:], given)
         costs = [0.0] * len(steps)
     place = {"data.records": facts.folder, "data.train_split": facts.split}
     of_data = Choice("pictures", place, f"{facts.images:,} to learn from")

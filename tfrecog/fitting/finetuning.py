@@ -30,6 +30,9 @@ _ASKED = (
     "detector.masks",
     "detector.keypoints",
 )
+_OF_ALL_TASKS = (
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "mobilenet_v3_large",
+)  # fmt: skip
 _CONVENTIONS = ("data.resize", "data.size_rounding")
 STARTER_MOST = 1000  # pictures, up to which the weights of this package are taken where none are named
 WIDER_SEES = 20_000  # pictures, without which a wider network from random weights is behind that of this package
@@ -54,14 +57,19 @@ def knows_much(experiment: Experiment) -> bool:
 
 
 def ladder(
-    facts: Facts, machine: Machine, start: Start, base: Sequence[Choice], given: Mapping[str, Any]
+    facts: Facts, machine: Machine, start: Start, bases: Sequence[Sequence[Choice]], given: Mapping[str, Any]
 ) -> list[list[Choice]]:
-    """Choices that replace those of a training from nothing, from the pictures' size that is wanted down."""
-    own = start.experiment
-    if not start.photographs:
-        return [[*_network(facts, start, base), *_of_size(facts, own, _reaching(facts, own, base), given)]]
+    """Choices of trainings that start from weights, from the best down.
+
+    Args:
+        bases: those from nothing, from the best that the time allows down.
+    """
+    own, base = start.experiment, bases[0]
+    if own.task != facts.task:
+        return [[*one, *_of_other_task(facts, start)] for one in bases]
     factors = (1.0,) if machine.gpus else SMALLER
-    return [[*_network(facts, start, base), *_of_size(facts, own, factor, given)] for factor in factors]
+    factors = factors if start.photographs else (_reaching(facts, own, base),)
+    return [[*base, *_network(facts, start, base), *_of_size(facts, own, factor, given)] for factor in factors]
 
 
 def starter_pays(facts: Facts, seen: float) -> bool:
@@ -108,6 +116,29 @@ def _backbone(experiment: Experiment) -> tuple[str, int, str]:
     return own.name, own.width, own.norm
 
 
+def _of_other_task(facts: Facts, start: Start) -> Iterator[Choice]:
+    """The backbone of the weights, and all else as from nothing; UserError if this task has no such backbone."""
+    name, width, norm = _backbone(start.experiment)
+    section = {"detection": "detector.backbone", "segmentation": "segmenter.backbone"}.get(facts.task, "classifier")
+    if name not in _OF_ALL_TASKS:
+        raise UserError(
+            f"--start_from={start.folder}: these weights are of a {name} for {start.experiment.task}, and a fit has no "
+            f"{name} for {facts.task}: leave it out"
+        )
+    if facts.task != "classification" and start.photographs and norm == "batch":
+        norm = "frozen"
+    kept = {f"{section}.name": name, f"{section}.width": width, f"{section}.norm": norm}
+    yield Choice("backbone", kept, f"that of the weights, which are of {start.experiment.task}")
+    yield _weights(start)
+    if start.photographs and facts.task != "classification":
+        yield _frozen(facts, section.removesuffix(".backbone"))
+
+
+def _weights(start: Start) -> Choice:
+    values = {"train.start_from": start.folder, "train.skip_mismatched": True}
+    return Choice("weights", values, "what knows the classes starts anew if there are others")
+
+
 def _network(facts: Facts, start: Start, base: Sequence[Choice]) -> Iterator[Choice]:
     """The network and the conventions of the weights, where they are not the defaults."""
     own, section = (
@@ -122,8 +153,7 @@ def _network(facts: Facts, start: Start, base: Sequence[Choice]) -> Iterator[Cho
         if (of_network or leaf.path in _CONVENTIONS) and (leaf.value != default[leaf.path] or leaf.path in chosen):
             kept[leaf.path] = leaf.value
     yield Choice("network", kept, "that of the weights")
-    weights = {"train.start_from": start.folder, "train.skip_mismatched": True}
-    yield Choice("weights", weights, "what knows the classes starts anew if there are others")
+    yield _weights(start)
     if start.photographs and section != "classifier":
         yield _frozen(facts, section)
 
