@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from tfrecog.cli.errors import UserError
 from ..artifact import metadata
 from . import operations
 
+_NUMBER = re.compile("0|[1-9][0-9]*")
 _LAST = "variables/variables.index"  # of the files in the list of checksums
 
 
@@ -24,11 +26,11 @@ class Version(NamedTuple):
 
 
 def numbers(folder: str | Path) -> list[int]:
-    """The versions in a folder, in order."""
+    """The versions in a folder, in order; 007 or a number in other digits is none, for no address has it."""
     path = Path(folder)
     if not path.is_dir():
         return []
-    return sorted(int(part.name) for part in path.iterdir() if part.name.isdecimal() and part.is_dir())
+    return sorted(int(part.name) for part in path.iterdir() if _NUMBER.fullmatch(part.name) and part.is_dir())
 
 
 def latest(folder: str | Path) -> Path:

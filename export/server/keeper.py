@@ -1,6 +1,7 @@
 """The versions of a model in its folder: which are to be served, and how one takes the place of another."""
 
 import asyncio
+import contextlib
 import logging
 import re
 from pathlib import Path
@@ -108,12 +109,18 @@ class Keeper:
                 del self.model.versions[number]
 
     def _labels(self) -> dict[str, str]:
-        """The labels of versions: links in the folder, of other names than numbers."""
-        if self._alone:
+        """The labels of versions: links in the folder to versions in it, of other names than numbers."""
+        if self._alone or not self._folder.is_dir():
             return {}
-        links = [one for one in self._folder.iterdir() if one.is_symlink() and not one.name.isdecimal()]
-        targets = {one.name: one.resolve() for one in links if not one.name.startswith(".")}
-        return {name: path.name for name, path in sorted(targets.items()) if path.name.isdecimal() and path.is_dir()}
+        folders = {str(number): self._folder / str(number) for number in versions.numbers(self._folder)}
+        links = [one for one in sorted(self._folder.iterdir()) if one.is_symlink() and one.name not in folders]
+        labels = {}
+        for link in links:
+            with contextlib.suppress(OSError):  # It leads nowhere, or in a circle.
+                found = [number for number, path in folders.items() if link.samefile(path)]
+                if found and not link.name.startswith("."):
+                    labels[link.name] = found[-1]
+        return labels
 
     async def _take_up(self, path: Path) -> bool:
         """Whether a version is served, now."""

@@ -128,6 +128,36 @@ def test_versions_change_while_clients_ask_and_none_fails(written, tmp_path, mon
     assert "numbers is served in version 6" in printed
 
 
+def test_links_that_are_no_labels_and_folders_that_are_no_versions_stop_nothing(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "EVERY", 0.05)
+    folder, elsewhere = tmp_path / "numbers", tmp_path / "elsewhere"
+    shutil.copytree(written / "1", folder / "1")
+    shutil.copytree(written / "3", elsewhere / "1")
+    shutil.copytree(written / "5", folder / "005")  # No address has it.
+    shutil.copytree(written / "5", elsewhere / "five")
+
+    def labels(server):
+        return json.loads(server.ask("GET", "/v1/models/numbers")[2])["labels"]
+
+    def story(server):
+        for name, target in {"circle": "circle", "nowhere": "9", "other": elsewhere / "1", "by_way": "stable"}.items():
+            (folder / name).symlink_to(target)
+        (folder / "stable").symlink_to("1")
+        until(lambda: labels(server) == {"by_way": "1", "stable": "1"})
+        assert server.ask("POST", "/v1/models/numbers/labels/other:predict", BODY)[0] == 404
+        (folder / "2").symlink_to(elsewhere / "five")
+        (folder / "canary").symlink_to("2")
+        until(lambda: labels(server) == {"by_way": "1", "canary": "2", "stable": "1"})
+        assert set(states(server)) == {"1", "2"}
+        folder.rename(tmp_path / "away")
+        until(lambda: "its folder is gone" in states(server)["2"][1])
+        assert server.ask("POST", "/v1/models/numbers:predict", BODY)[0] == 200
+        (tmp_path / "away").rename(folder)
+        until(lambda: states(server)["2"] == ("AVAILABLE", ""))
+
+    servers.beside(folder, story, watch=True)
+
+
 def test_a_list_of_checksums_that_was_cut_off_is_not_whole(written, tmp_path):
     shutil.copytree(written / "1", tmp_path / "1")
     versions.check_whole(tmp_path / "1")
