@@ -9,7 +9,7 @@ from tfrecog.cli.errors import UserError
 from tfrecog.fitting import choices, facts
 from tfrecog.fitting.machine import Machine
 from tfrecog.fitting.session import planning, sources
-from tfrecog.fitting.timing.probe import Measured, NotEnoughMemory
+from tfrecog.fitting.timing.probe import Measured, NotEnoughMemory, TooSlow
 
 
 class Probed:
@@ -18,11 +18,13 @@ class Probed:
     def __init__(self, step, room=1000):
         self.step, self.room, self.tried = step, room, []
 
-    def measure(self, experiment, evaluates=False, most=60.0):
+    def measure(self, experiment, evaluates=False, most=60.0, longest=3600.0):
         batch = experiment.data.batch_size
         self.tried.append(batch)
         if batch > self.room:
             raise NotEnoughMemory
+        if self.step(batch) > longest:
+            raise TooSlow
         evaluation = {"evaluation_start": 5.0, "evaluation_picture": 0.1} if evaluates else {}
         return Measured(self.step(batch), 10.0, choices.steps_per_epoch(experiment), 10**8 * batch, **evaluation)
 
@@ -115,6 +117,11 @@ def test_a_slow_machine_gets_less_of_a_training(tmp_path):
     assert slow.choices != quick.choices
     widths = [dataclasses.asdict(plan.experiment())["detector"]["backbone"]["width"] for plan in (slow, quick)]
     assert widths[0] < widths[1]
+
+
+def test_steps_that_take_longer_than_the_time_end_the_trial(source):
+    with pytest.raises(UserError, match=r"--minutes=1 are too few to measure steps of 4 pictures: .*batch_size"):
+        planned(source, Probed(lambda batch: 40.0), 1.0, given={"data.batch_size": 4})
 
 
 def test_without_time_for_another_trial_something_less_is_taken_by_its_estimate(tmp_path, capsys):

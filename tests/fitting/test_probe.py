@@ -56,6 +56,10 @@ def test_steps_are_timed_and_a_process_that_dies_is_one_without_memory(experimen
         assert measured.evaluation(10) > 0
         with pytest.raises(UserError, match="no_such_folder"):
             prober.measure(type(experiment)(workdir="", data=type(experiment.data)(records="/no_such_folder")))
+        with pytest.raises(probe.TooSlow):
+            prober.measure(experiment, longest=0.01)
+        assert prober._process is None
+        prober._start()
         os.kill(prober._process.pid, signal.SIGKILL)  # as the system does where memory is short
         with pytest.raises(probe.NotEnoughMemory):
             prober.measure(experiment)

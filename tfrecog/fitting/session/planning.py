@@ -17,10 +17,11 @@ from tfrecog.fitting.session.screen import duration, say
 from tfrecog.fitting.session.sources import Source
 from tfrecog.fitting.start import Start
 from tfrecog.fitting.timing.budget import AIM
-from tfrecog.fitting.timing.probe import Measured, NotEnoughMemory, Prober
+from tfrecog.fitting.timing.probe import Measured, NotEnoughMemory, Prober, TooSlow
 from tfrecog.training import schedules
 
 TRYING = 0.15  # share of the time that steps may be tried in
+LONGEST, SHORTEST = 0.6, 15.0  # share of the time after which a trial is given up, and seconds that it has in any case
 EVALUATING = 0.1  # share of the time that evaluations on the way may take
 EVALUATIONS = 8  # at most, the last one at the end
 GAIN = 0.95  # a larger batch has to take less than this of the time a picture
@@ -134,7 +135,14 @@ class Planner:
     def _tried(self, plan: Plan, batch: int, evaluates: bool = False) -> Tried:
         """What some steps take."""
         experiment = choices.with_length(plan, self.facts, batch, 1000, 1).experiment(**SHOWN)
-        measured = self.prober.measure(experiment, evaluates, most=TRYING * self.time.seconds / 3)
+        longest = max(LONGEST * self.time.seconds - self.time.used(), SHORTEST)
+        try:
+            measured = self.prober.measure(experiment, evaluates, TRYING * self.time.seconds / 3, longest)
+        except TooSlow:
+            raise UserError(
+                f"--minutes={self.time.seconds / 60:g} are too few to measure steps of {counted(batch, 'picture')}: "
+                "give more, or fewer or smaller pictures (--data.batch_size, --data.short_side)"
+            ) from None
         speed = f"{measured.step:.2g} s a step of {batch} pictures, {batch / measured.step:.1f} pictures/s"
         say(f"probe: {speed}, {measured.memory / 1e9:.1f} GB")
         return Tried(plan, batch, measured)

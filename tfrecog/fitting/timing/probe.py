@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from tfrecog.config import Experiment
 
 class NotEnoughMemory(Exception):
     """The machine has not enough memory for a step: it was refused, or the process was killed."""
+
+
+class TooSlow(Exception):
+    """The steps took longer to measure than they might."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,38 @@ class Prober:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def measure(self, experiment: Experiment, evaluates: bool = False, most: float = 60.0) -> Measured:
-        """What its steps take; raises NotEnoughMemory, or UserError for an experiment that cannot be trained.
+    def measure(
+        self, experiment: Experiment, evaluates: bool = False, most: float = 60.0, longest: float = 3600.0
+    ) -> Measured:
+        """What its steps take.
 
         Args:
             evaluates: whether evaluation is measured, too.
             most: seconds to spend on steps, about.
+            longest: seconds after which it is given up, with all that is compiled.
+
+        Raises:
+            NotEnoughMemory, TooSlow
+            UserError: the experiment cannot be trained.
         """
         request = {"flags": validate.dumps(experiment).splitlines(), "evaluates": evaluates, "most": most}
-        answer = self._asked(request)
+        given_up = threading.Event()
+
+        def give_up() -> None:
+            given_up.set()
+            if process := self._process:
+                process.kill()
+
+        timer = threading.Timer(longest, give_up)
+        timer.start()
+        try:
+            answer = self._asked(request)
+        except Exception:
+            if given_up.is_set():
+                raise TooSlow from None
+            raise
+        finally:
+            timer.cancel()
         if answer.get("short_of_memory"):
             self.close()  # What it holds is not given back otherwise.
             raise NotEnoughMemory
