@@ -97,7 +97,7 @@ def int8(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
         quantizer.add_static_config(_LAYERS, operation, activation_num_bits=8, weight_num_bits=8)
     for end in _ENDS:
         quantizer.update_quantization_recipe(end, "*", algorithm_key="no_quantize")
-    return _apply(quantizer, _ranges(quantizer, inputs))
+    return _apply(quantizer, _ranges(content, inputs))
 
 
 def full(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
@@ -115,7 +115,7 @@ def full(content: bytes, inputs: list[dict[str, np.ndarray]]) -> bytes:
     model = convert.parsed(content)
     picture = model.subgraphs[0].tensors[model.signatureDefs[0].inputs[0].tensorIndex].name.decode()
     # Of any picture, whatever those at hand have: n stands for the gray level n.
-    ranges = {**_ranges(quantizer, inputs), picture: {"min": np.array([0.0]), "max": np.array([255.0])}}
+    ranges = {**_ranges(content, inputs), picture: {"min": np.array([0.0]), "max": np.array([255.0])}}
     content = _of_integers(_apply(quantizer, ranges))
     try:
         convert.run_once(content)
@@ -166,14 +166,21 @@ def _delicate(content):
     return patterns
 
 
-def _ranges(quantizer, inputs) -> dict:
-    """The ranges that activations have for some inputs, by the names of tensors."""
-    from ai_edge_quantizer.calibrator import CalibrationMode
+def _ranges(content, inputs) -> dict:
+    """The ranges that activations of a file have for some inputs, by the names of tensors: the least and the greatest.
+
+    The quantizer's own `calibrate` has a running mean of them, which cuts off what half of the inputs have.
+    """
+    from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
     # Tensor by tensor as they are computed: the other mode reads all of them afterwards, and a loop leaves some empty.
     mode = CalibrationMode.CALIBRATION_PROFILER_BASED
+    calibrator = Calibrator(content, num_threads=2, mode=mode, qsv_update_func=min_max_update)
     with _quietly():
-        return quantizer.calibrate({convert.SIGNATURE: inputs}, num_threads=2, mode=mode)
+        calibrator.calibrate({convert.SIGNATURE: inputs}, RecipeManager())
+    return calibrator.get_model_qsvs()
 
 
 def _bytes():

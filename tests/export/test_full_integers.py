@@ -76,6 +76,22 @@ def test_dark_calibration_images_do_not_cut_off_bright_pixels(exported):
     assert Interpreter(model_content=content).get_input_details()[0]["quantization"] == (1.0, 0)
 
 
+def test_ranges_are_those_of_all_calibration_images_in_any_order(exported):
+    one = exported("classifier_digits")
+    plain = convert.convert(graph.build(one.task, one.model, one.experiment, one.given, integers=True))
+    bright = {"image": picture(one.size).astype(np.float32)}
+    dull = {"image": 112 + bright["image"] / 8}
+
+    def scales(images):
+        details = Interpreter(model_content=quantize.full(plain, images)).get_tensor_details()
+        return {each["name"]: each["quantization"][0] for each in details}
+
+    both, each = scales([dull] * 5 + [bright]), [scales([bright]), scales([dull])]
+    assert both == scales([bright] + [dull] * 5)
+    assert all(both[name] >= max(one[name] for one in each) * (1 - 1e-6) for name in both)
+    assert any(each[0][name] > 1.5 * each[1][name] for name in both), "a picture of another range"
+
+
 def labelled(folder, model, count=24):
     """Records of pictures that a file is sure of, labelled by it."""
     rng, made = np.random.default_rng(0), []
