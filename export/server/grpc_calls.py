@@ -67,6 +67,8 @@ def _of_v2(request: pb.ModelInferRequest, bounds: requests.Bounds) -> requests.I
     for i, one in enumerate(request.inputs[:2]):
         inputs.append({"name": one.name, "datatype": one.datatype, "shape": list(one.shape[:9])})
         if raw:
+            if one.contents.ByteSize():
+                raise Refused(f"the input {shown(one.name)} has contents and raw contents; send one of them")
             inputs[-1]["parameters"] = {"binary_data_size": len(raw[i])}
         else:
             inputs[-1]["data"] = _data(one)

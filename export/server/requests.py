@@ -130,7 +130,7 @@ def of_tensors(request: dict[str, Any], raw: memoryview, bounds: Bounds, texts: 
         raise Refused(f"the input {name!r} has the shape {shown(shape)}; expected whole numbers from 0 on")
     bounds.check_count(shape[0] if shape else 0, f"the input {name!r} has the shape {shown(shape)}")
     data = typed(list | None, tensor.get("data"), "inputs[0].data", "")
-    raw = raw[:0] if data is not None else _raw(_parameter(tensor, "inputs[0].", "binary_data_size"), raw)
+    _check_bytes(data is not None, _parameter(tensor, "inputs[0].", "binary_data_size"), len(raw))
     contents = _files(shape, data, raw, texts) if name == "image_bytes" else _images(shape, data, raw, bounds)
     found = [pictures.of(f"{name}[{i}]", one, bounds.max_megapixels) for i, one in enumerate(contents)]
     identifier = typed(str | None, request.get("id"), "id", "") or ""
@@ -144,13 +144,16 @@ def _parameter(holder: dict[str, Any], place: str, name: str) -> Any:
     return (typed(dict | None, holder.get("parameters"), f"{place}parameters", "") or {}).get(name)
 
 
-def _raw(size: Any, raw: memoryview) -> memoryview:
-    """So many of the bytes behind the JSON."""
+def _check_bytes(has_data: bool, size: Any, there: int) -> None:
+    """Refused if the bytes behind the JSON are not as many as the parameter binary_data_size says."""
+    if has_data:
+        if there:
+            raise Refused(f"inputs[0] has 'data', and {there} bytes follow the JSON as well; send one of them")
+        return
     if size is None:
         raise Refused(f"inputs[0] has neither 'data' nor the parameter binary_data_size; {V2_EXPECTED}")
-    if type(size) is not int or not 0 <= size <= len(raw):
-        raise Refused(f"inputs[0]: binary_data_size is {shown(size)}, and {len(raw)} bytes follow the JSON")
-    return raw[:size]
+    if type(size) is not int or size != there:
+        raise Refused(f"inputs[0]: binary_data_size is {shown(size)}, and {there} bytes follow the JSON")
 
 
 def _files(shape: list[int], data: list | None, raw: memoryview, texts: bool) -> list[bytes]:

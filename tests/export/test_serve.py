@@ -409,6 +409,13 @@ def test_grpc_takes_pixels_in_either_place_and_a_datatype_in_small_letters(colou
     np.testing.assert_allclose(np.frombuffer(answer.raw_output_contents[0], np.float32), light / light.sum(), atol=1e-5)
 
 
+def test_grpc_refuses_pixels_in_both_places(colours):
+    request = colours.request(coloured(6, 7))
+    request.inputs[0].contents.uint_contents.append(1)
+    with colours.grpc_infer() as infer, pytest.raises(grpc.RpcError, match="has contents and raw contents; send one"):
+        infer(request, timeout=60)
+
+
 def test_metrics_tell_of_requests_batches_and_refusals(colours):
     good, bad = 'tfrecog_requests_total{protocol="v1",status="200"}', 'tfrecog_refused_total{reason="bad request"}'
     before = colours.number(good), colours.number(bad)

@@ -154,6 +154,17 @@ def test_bytes_that_end_inside_an_element_are_refused(end, sentence):
     assert sentence in refused(v2, cut, **FILES, parameters={"binary_data_size": len(cut)})
 
 
+@pytest.mark.parametrize(
+    "tensor, sentence",
+    [
+        (RAW_PIXELS, "binary_data_size is 60, and 63 bytes follow the JSON"),
+        (RAW_PIXELS | {"data": PIXELS.ravel().tolist()}, "has 'data', and 63 bytes follow the JSON as well"),
+    ],
+)
+def test_bytes_that_no_tensor_has_are_refused_rather_than_passed_over(tensor, sentence):
+    assert sentence in refused(v2, PIXELS.tobytes() + b"abc", **tensor)
+
+
 @pytest.mark.parametrize("more", ['[["%s"], 1]', '[[[1, 2, "%s"]]]'])
 def test_texts_among_pixels_are_refused_before_an_array_is_made_of_them(more):
     """A text of 4 kB among 4,000 numbers would be an array of 64 MB."""
