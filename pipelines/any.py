@@ -41,7 +41,8 @@ _CLASS_NAMES |= {objects.Objects: objects.class_names, voc.Voc: voc.class_names}
 
 
 _IGNORED = ("void", "ignore", "ignored", "unlabeled", "unlabelled")  # names of what is no class of pixels
-_LISTS = ("classes.txt", "labels.txt")  # of the names of the classes of label maps
+# Lists of the classes of label maps: one's own, Kaggle's, Roboflow's, and CamVid's.
+_LISTS = ("classes.txt", "labels.txt", "class_dict.csv", "_classes.csv", "label_colors.txt")
 _OF_TOOLS = ("yolo", "labelme", "cvat", "via", "label_studio", "csv", "instance_maps", "cityscapes", "masks")
 _OF_ANNOTATIONS = (".json", ".xml", ".csv", ".txt", ".yaml", ".yml")
 # The kinds that a flag is for, and why it is for no other.

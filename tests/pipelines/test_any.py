@@ -338,7 +338,7 @@ def test_classes_of_pixels_and_numbers_of_objects_are_told_apart(tmp_path, value
 def test_label_maps_in_folders_that_are_called_after_their_images_have_their_splits(tmp_path):
     for split in ("train", "val", "test"):  # as CamVid has them
         write_maps(tmp_path, *CLASSES, images=split, maps=f"{split}annot")
-    (tmp_path / "classes.txt").write_text("a\nb\nc\nVoid\n")
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\na,1,1,1\nb,2,2,2\nc,3,3,3\nVoid,0,0,0\n")
     runs = any_pipeline.runs_of(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
     assert {run.split: Path(run.images).name for run in runs} == {one: one for one in ("train", "val", "test")}
     assert {Path(run.labels).name for run in runs} == {"trainannot", "valannot", "testannot"}
