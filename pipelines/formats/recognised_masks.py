@@ -17,21 +17,25 @@ _OF_IMAGES = re.compile(r"image|img", re.IGNORECASE)
 _OF_INSTANCES, _OF_CLASSES = (re.compile(words, re.IGNORECASE) for words in ("instance|object", "class|semantic"))
 _SAMPLE = 40  # files of a folder that are looked at, or less than twice as many
 _MOST_CLASSES = 255  # of a label map
+_BESIDE, _NO_FOLDER = "_mask.png", 1000  # the end of masks beside their images, and no place of a folder in a name
 _COUNTS = 4  # different numbers of objects in an image, as many as which are not of classes
 
 
 def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tuple[str, str, str, str]]:
     """The kind, the folder, the split and the folder of the images of each group of masks among pictures.
 
-    Masks lie in a folder that is called so. Where their values may be both those of classes and of instances, both
+    Masks lie in a folder that is called so, or are called IMAGE_mask.png beside their images (Roboflow). Where their values may be both those of classes and of instances, both
     kinds are given; where they are pictures of colours, also that of folders of classes. `split_of` gives the split
     that a path names.
     """
     groups, pictures, names = defaultdict(list), [], {}
+    stems = {os.path.splitext(file.name)[0] for file in images}
     for file in images:
         names[file.path] = file.name
         depth = _depth(file.name)
-        if depth is not None and file.name.lower().endswith(".png"):
+        if file.name.endswith(_BESIDE) and file.name.removesuffix(_BESIDE) in stems:
+            groups["", _NO_FOLDER, split_of(os.path.dirname(file.name))].append(file)
+        elif depth is not None and file.name.lower().endswith(".png"):
             name = file.name.split("/")[depth]
             groups[name, depth, split_of(os.path.dirname(file.name))].append(file)
         else:

@@ -345,6 +345,21 @@ def test_label_maps_in_folders_that_are_called_after_their_images_have_their_spl
     assert {run.ignore for run in runs} == {("Void",)}
 
 
+def test_label_maps_beside_their_images_are_read_with_their_list(tmp_path):
+    for split in ("train", "valid"):  # as Roboflow has them
+        write_maps(tmp_path / split, *CLASSES)
+        for path in [*(tmp_path / split).glob("*/*.png")]:
+            ending = ".png" if path.parent.name == "images" else "_mask.png"
+            path.rename(tmp_path / split / f"{path.stem}{ending}")
+        for name in ("images", "labels"):
+            (tmp_path / split / name).rmdir()
+        (tmp_path / split / "_classes.csv").write_text("Pixel Value, Class\n0, none\n1, a\n2, b\n3, c\n")
+    any_pipeline.main(any_pipeline.AnyFlags(data=str(tmp_path), out=str(tmp_path / "out")))
+    made = info.load(tmp_path / "out")
+    assert {name: split.images for name, split in made.splits.items()} == {"train": 4, "val": 4}
+    assert made.names == ("none", "a", "b", "c")
+
+
 def test_a_yaml_file_of_names_beside_label_maps_makes_none_of_yolo(tmp_path):
     write_maps(tmp_path, *CLASSES)
     (tmp_path / "classes.yaml").write_text("names:\n  0: a\n  1: b\n")
