@@ -24,9 +24,9 @@ _COUNTS = 4  # different numbers of objects in an image, as many as which are no
 def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tuple[str, str, str, str]]:
     """The kind, the folder, the split and the folder of the images of each group of masks among pictures.
 
-    Masks lie in a folder that is called so, or are called IMAGE_mask.png beside their images (Roboflow). Where their values may be both those of classes and of instances, both
-    kinds are given; where they are pictures of colours, also that of folders of classes. `split_of` gives the split
-    that a path names.
+    Masks lie in a folder that is called so, or are called IMAGE_mask.png beside their images (Roboflow). Where their
+    values may be both those of classes and of instances, both kinds are given; where they are pictures of colours,
+    also that of folders of classes. `split_of` gives the split that a path names.
     """
     groups, pictures, names = defaultdict(list), [], {}
     stems = {os.path.splitext(file.name)[0] for file in images}
