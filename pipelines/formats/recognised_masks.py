@@ -29,11 +29,12 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
     also that of folders of classes. `split_of` gives the split that a path names.
     """
     groups, pictures, names = defaultdict(list), [], {}
-    stems = {os.path.splitext(file.name)[0] for file in images}
+    images = [*images]
+    near = beside_images(file.name for file in images)
     for file in images:
         names[file.path] = file.name
         depth = _depth(file.name)
-        if file.name.endswith(_BESIDE) and file.name.removesuffix(_BESIDE) in stems:
+        if file.name in near:
             groups["", _NO_FOLDER, split_of(os.path.dirname(file.name))].append(file)
         elif depth is not None and file.name.lower().endswith(".png"):
             name = file.name.split("/")[depth]
@@ -60,6 +61,13 @@ def parts(images: Iterable[File], split_of: Callable[[str], str]) -> Iterator[tu
             # CamVid's trainannot has no word that names a split; the folder of its images, train, has.
             of_images = split_of(os.path.commonpath([os.path.dirname(names[image.path]) for image, _ in those]))
             yield kind, _common(folders), split or of_images, _common(_folder(image) for image, _ in those)
+
+
+def beside_images(names: Iterable[str]) -> set[str]:
+    """Those of the names of files that are of masks beside an image."""
+    names = [*names]
+    stems = {os.path.splitext(name)[0] for name in names}
+    return {name for name in names if name.endswith(_BESIDE) and name.removesuffix(_BESIDE) in stems}
 
 
 def named(images: Iterable[File]) -> bool:

@@ -112,6 +112,8 @@ def _shared(flags: Any, folder: Path, out: Path) -> Any:
     """The flags that share the pictures out, those together that show the same, and what is said of it."""
     listing = commands.module("pipelines.formats.class_folders").listing
     names = [image.name for image in listing(str(folder), [])[0]]
+    masks = commands.module("pipelines.formats.recognised_masks").beside_images(names)
+    names = [name for name in names if name not in masks]
     if len(names) < 2:
         raise UserError(f"{folder} has one picture: annotate more, 50 to 100 for a model that is of use")
     found = shares.of_pictures(folder, names)
