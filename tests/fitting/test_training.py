@@ -15,7 +15,7 @@ from tfrecog.training import loop
 
 
 class Probed:
-    def measure(self, experiment, evaluates=False, most=60.0):
+    def measure(self, experiment, evaluates=False, most=60.0, longest=3600.0):
         step = 0.01 * experiment.data.batch_size
         return Measured(step, 10.0, 20, 10**8, evaluation_start=5.0, evaluation_picture=0.1)
 
