@@ -48,9 +48,10 @@ def experiment(tmp_path_factory):
     return choices.with_length(plan, found, 4, 100, 1).experiment()
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_steps_are_timed_and_a_process_that_dies_is_one_without_memory(experiment):
     with probe.Prober() as prober:
-        measured = prober.measure(experiment, evaluates=True, most=20)
+        measured = prober.measure(experiment, evaluates=True, most=20, longest=1e300)
         assert measured.steps_per_epoch == choices.steps_per_epoch(experiment)
         assert 0 < measured.step < measured.start and measured.memory > 2**26
         assert measured.evaluation(10) > 0

@@ -19,6 +19,8 @@ from tfrecog.cli import validate
 from tfrecog.cli.errors import UserError
 from tfrecog.config import Experiment
 
+_A_WEEK = 7 * 24 * 3600.0
+
 
 class NotEnoughMemory(Exception):
     """The machine has not enough memory for a step: it was refused, or the process was killed."""
@@ -87,7 +89,7 @@ class Prober:
             if process := self._process:
                 process.kill()
 
-        timer = threading.Timer(longest, give_up)
+        timer = threading.Timer(min(longest, _A_WEEK), give_up)  # A timer takes no number of any size.
         timer.start()
         try:
             answer = self._asked(request)
