@@ -123,7 +123,11 @@ def _checked(flags: Flags) -> tuple[Path, dict[str, Any]]:
     given = {leaf.path: leaf.value for leaf in settings.leaves(flags) if leaf.path in typed and leaf.path not in _OWN}
     out = Path(flags.out).expanduser()
     files.check(out, f"--out={flags.out}")
-    if flags.start_from not in ("", NONE) and not Path(flags.start_from).expanduser().is_dir():
+    if flags.start_from and Path(flags.start_from).expanduser().is_dir():
+        from tfrecog.fitting import start
+
+        start.of_run(flags.start_from)
+    elif flags.start_from not in ("", NONE):
         from tfrecog.api import loading
 
         if flags.start_from not in loading.published_names():

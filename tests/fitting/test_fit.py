@@ -84,6 +84,7 @@ def test_other_flags_do_not_continue_a_fit(fitted, photos):
         (("{photos}", "--out={out}", "--workdir=x"), "--workdir is not for a fit: give it as --out"),
         (("{photos}", "--out={out}", "--minutes=0"), "more than 0 minutes"),
         (("{photos}", "--out={out}", "--start_from=nothing"), "nothing"),
+        (("{photos}", "--out={out}", "--start_from={photos}"), "is no run"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(arguments, message, photos, tmp_path):
