@@ -8,6 +8,7 @@ printed with its reason and its flags; a flag that you give wins. OUT/plan.json 
 and the latter alone repeats the training. The same command continues a fit that was stopped, with the time it had left.
 """
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -79,6 +80,7 @@ def main(flags: Flags) -> None:
                 source = sources.of_photos(flags.photos[0], out, **{name: getattr(flags, name) for name in _READING})
                 sources.check(source)
                 plan = _planned(flags, given, source, lambda: time.perf_counter() - began)
+                plan = dataclasses.replace(plan, asked=_asked(flags))
                 plan.save(out)
             numbers = training.train(plan, out)
             ending.show(plan, out, numbers, typed)
@@ -96,6 +98,13 @@ def _typed(flags: Flags, given: dict[str, Any]) -> str:
     own = {name: getattr(flags, name) for name in (*_READING, "start_from", "device")}
     values = {name: value for name, value in own.items() if value} | given
     return shlex.join([*flags.photos, *(f"--{path}={shown(value)}" for path, value in values.items())])
+
+
+def _asked(flags: Flags) -> dict[str, str]:
+    """The pictures, and what is asked for beside the flags of a training."""
+    (photos,) = flags.photos
+    place = photos if urls.is_url(photos) else os.path.abspath(os.path.expanduser(photos))
+    return {"photos": place} | {name: getattr(flags, name) for name in (*_READING, "start_from")}
 
 
 def _checked(flags: Flags) -> tuple[Path, dict[str, Any]]:
@@ -188,18 +197,17 @@ def _start(name: str):
 
 def _continued(out: Path, flags: Flags, given: dict[str, Any]):
     """The plan in OUT; UserError where the command asks for something else."""
-    import dataclasses
-
     from tfrecog.fitting import plan as plans
     from tfrecog.fitting.session.screen import say
 
     plan = plans.load(out)
     chosen = {path: value for choice in plan.choices for path, value in choice.flags.items()}
     other = [path for path, value in given.items() if chosen.get(path) != value]
+    other += [name for name, value in _asked(flags).items() if value and plan.asked.get(name, value) != value]
     if other:
         raise UserError(
-            f"--out={flags.out} holds a fit with other flags (--{', --'.join(other)}): leave them out to continue it, "
-            "or choose another --out"
+            f"--out={flags.out} holds a fit with other flags (--{', --'.join(other)}): give them as they were to "
+            "continue it, or choose another --out"
         )
     if plan.minutes != flags.minutes and "minutes" in settings.named(flags, command.arguments()):
         plan = dataclasses.replace(plan, minutes=flags.minutes)

@@ -73,6 +73,18 @@ def test_other_flags_do_not_continue_a_fit(fitted, photos):
     assert status == 2 and "holds a fit with other flags (--data.batch_size)" in printed
 
 
+def test_other_pictures_do_not_continue_a_fit_from_any_folder(fitted, photos, tmp_path):
+    from tfrecog import fit
+    from tfrecog.cli.errors import UserError
+
+    out, _ = fitted
+    asked = dataclasses.replace(fit.Flags(), photos=(str(photos),), out=str(out), minutes=plans.load(out).minutes)
+    assert fit._continued(out, asked, {}).choices == plans.load(out).choices
+    for other, name in (({"photos": (str(tmp_path),)}, "--photos"), ({"start_from": "starter"}, "--start_from")):
+        with pytest.raises(UserError, match=rf"other flags \({name}\)"):
+            fit._continued(out, dataclasses.replace(asked, **other), {})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -35,6 +35,7 @@ class Plan:
     minutes: float
     steps: int = 0  # of the whole training; 0 before a step was measured
     measured: dict[str, Any] = dataclasses.field(default_factory=dict)  # seconds of a step, of an evaluation, ...
+    asked: dict[str, str] = dataclasses.field(default_factory=dict)  # pictures, and how they were to be read and begun
     estimate: float = 0.0  # seconds of a picture in training by a rule of thumb, beside those of others; 0: unknown
 
     def experiment(self, **also: Any) -> Experiment:
