@@ -144,7 +144,7 @@ def _checked(flags: Flags) -> tuple[Path, dict[str, Any]]:
                 f"--start_from={flags.start_from} is neither the folder of a run, nor starter or none, nor a name of "
                 "published weights; `python -m tfrecog.import_weights --list` has them"
             )
-    for name in (flagfiles.OF_RUN, "dataset.json", "checkpoints"):
+    for name in plans.OF_TRAINING:
         if (out / name).exists() and not (out / plans.FILE).is_file():
             raise UserError(f"--out={flags.out} holds something else already ({name}): choose a new folder")
     return out, given

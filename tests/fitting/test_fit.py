@@ -93,6 +93,7 @@ def test_other_pictures_do_not_continue_a_fit_from_any_folder(fitted, photos, tm
         (("{photos}", "/none", "--out={out}"), "2 folders are given"),
         (("{photos}", "--out={photos}/run"), "lies in"),
         (("{photos}", "--out={run}"), "holds something else already (experiment.flags)"),
+        (("{photos}", "--out={mine}"), "holds something else already (metrics.csv)"),
         (("{photos}", "--out={out}", "--workdir=x"), "--workdir is not for a fit: give it as --out"),
         (("{photos}", "--out={out}", "--minutes=0"), "more than 0 minutes"),
         (("{photos}", "--out={out}", "--start_from=nothing"), "nothing"),
@@ -100,9 +101,10 @@ def test_other_pictures_do_not_continue_a_fit_from_any_folder(fitted, photos, tm
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(arguments, message, photos, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "experiment.flags").touch()
-    places = {"photos": photos, "out": tmp_path / "out", "run": tmp_path / "run"}
+    for folder, name in (("run", "experiment.flags"), ("mine", "metrics.csv")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    places = {"photos": photos, **{name: tmp_path / name for name in ("out", "run", "mine")}}
     status, printed = Process("tfrecog.fit", *(one.format(**places) for one in arguments)).finish()
     assert status == 2 and message in printed, printed
     assert "Traceback" not in printed

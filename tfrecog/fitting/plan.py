@@ -13,6 +13,8 @@ from tfrecog.cli import facts, files, flagfiles, flags, json_values
 from tfrecog.config import Experiment
 
 FILE = flagfiles.PLAN
+# What a training leaves in the folder, beside TensorBoard's events.
+OF_TRAINING = ("checkpoints", flagfiles.OF_RUN, "metrics.csv", "metrics.json", "predictions", "dataset.json")
 
 
 @dataclasses.dataclass(frozen=True)

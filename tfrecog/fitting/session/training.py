@@ -16,7 +16,7 @@ from tfrecog.config import Experiment
 from tfrecog.data import info
 from tfrecog.evaluations.loop import Numbers
 from tfrecog.fitting import choices, facts
-from tfrecog.fitting.plan import Choice, Plan
+from tfrecog.fitting.plan import OF_TRAINING, Choice, Plan
 from tfrecog.fitting.session.planning import SHOWN, given_of
 from tfrecog.fitting.timing.budget import Budget, Costs
 from tfrecog.training import loop
@@ -24,7 +24,6 @@ from tfrecog.training import loop
 LOWER = 3.0  # what the rate is divided by where the loss runs away
 FEWER_BATCHES = 3  # how often the batch is halved
 DIVERGED, LONG = 3.0, 10  # times the median loss of the warmup, and for how many steps, that it has run away
-_OF_TRAINING = ("checkpoints", flagfiles.OF_RUN, "metrics.csv", "metrics.json", "predictions", "dataset.json")
 
 
 class Diverged(UserError):
@@ -145,7 +144,7 @@ def _again(plan: Plan, out: Path, budget: Budget, changed: dict[str, Any], why: 
 
 def clear(out: Path) -> None:
     """Removes what a training has left in a folder; records and logs stay."""
-    for name in (*_OF_TRAINING, *(path.name for path in out.glob("events.out.tfevents*"))):
+    for name in (*OF_TRAINING, *(path.name for path in out.glob("events.out.tfevents*"))):
         path = out / name
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
