@@ -5,11 +5,11 @@ r"""Builds a dataset from a folder of images and annotations, whatever made it, 
 
 It recognises COCO JSON, the XML of Pascal VOC, YOLO, LabelMe, CVAT, VIA, Label Studio, CSV files of boxes, PNGs of
 instances or of one object each, TFRecords, one folder per class, IDX files such as MNIST's, and label maps with
---classes, or a file classes.txt or labels.txt beside them; for panoptic JSON it says what to run. Splits are those by
-which folders or files are named, such as train, valid and test, or CVAT's subsets; where none is named, all of it is
---split, or is shared out with --shares=train:0.8,val:0.2. Where a folder holds annotations of two kinds, or PNGs that
-may be both, it asks which are meant: give --kind. The commands that it prints have more flags; run them yourself to use
-those.
+--classes, or a list such as classes.txt or class_dict.csv beside them; for panoptic JSON it says what to run. Splits
+are those by which folders or files are named, such as train, valid and test, or CVAT's subsets; where none is named,
+all of it is --split, or is shared out with --shares=train:0.8,val:0.2. Where a folder holds annotations of two kinds,
+or PNGs that may be both, it asks which are meant: give --kind. The commands that it prints have more flags; run them
+yourself to use those.
 """
 
 import contextlib

@@ -116,6 +116,7 @@ def test_objects_that_nothing_names_are_of_one_class(tmp_path, capsys):
     with pytest.raises(UserError, match="colour, kind: say which is the class by --class_attribute"):
         sources.of_photos(str(photos), tmp_path / "which", class_attribute="", class_name="")
     named = sources.of_photos(str(photos), tmp_path / "which", class_attribute="colour")
+    assert list(info.load(named.records).names) == ["red"]
     for entry in tree.values():
         entry["regions"][0]["region_attributes"] = {"insect": "beetle", "inseto": "beetle"}
     (photos / "via_region_data.json").write_text(json.dumps(tree))
@@ -135,7 +136,6 @@ def test_objects_that_nothing_names_are_of_one_class(tmp_path, capsys):
         sources.of_photos(str(photos), tmp_path / "half")
     half = sources.of_photos(str(photos), tmp_path / "half", class_name="beetle")
     assert list(info.load(half.records).names) == ["beetle"] and half.val == "val"
-    assert list(info.load(named.records).names) == ["red"]
 
 
 def test_damaged_records_are_refused_and_suspicious_ones_listed(tmp_path, capsys):
